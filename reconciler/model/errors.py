@@ -1,0 +1,164 @@
+"""Errors as Kubernetes says them: a Status with code, reason, message and causes.
+
+The API turns a StatusError into its answer, clients turn an answer back into one, so that code behaves alike in
+process and over HTTP. Wording follows k8s.io/apimachinery/pkg/api/errors and .../util/validation/field.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One refused field. `reason` is a metav1.CauseType, `path` such as spec.containers[0].image."""
+
+    path: str
+    reason: str
+    message: str
+
+    def cause(self) -> dict[str, str]:
+        return {"reason": self.reason, "message": self.message, "field": self.path}
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}"
+
+
+def required(path: str, detail: str = "") -> FieldError:
+    return FieldError(path, "FieldValueRequired", f"Required value{': ' if detail else ''}{detail}")
+
+
+def invalid(path: str, value: Any, detail: str) -> FieldError:
+    return FieldError(path, "FieldValueInvalid", f"Invalid value: {shown(value)}: {detail}")
+
+
+def forbidden(path: str, detail: str) -> FieldError:
+    return FieldError(path, "FieldValueForbidden", f"Forbidden: {detail}")
+
+
+def duplicate(path: str, value: Any) -> FieldError:
+    return FieldError(path, "FieldValueDuplicate", f"Duplicate value: {shown(value)}")
+
+
+def not_supported(path: str, value: Any, supported: Sequence[str]) -> FieldError:
+    choices = ", ".join(f'"{choice}"' for choice in supported)
+    return FieldError(path, "FieldValueNotSupported", f"Unsupported value: {shown(value)}: supported values: {choices}")
+
+
+def too_long(path: str, most: int) -> FieldError:
+    return FieldError(path, "FieldValueTooLong", f"Too long: may not be more than {most} bytes")
+
+
+def too_many(path: str, count: int, most: int) -> FieldError:
+    return FieldError(path, "FieldValueTooMany", f"Too many: {count}: must have at most {most} items")
+
+
+def wrong_type(path: str, value: Any, detail: str) -> FieldError:
+    return FieldError(path, "FieldValueTypeInvalid", f"Invalid value: {shown(value)}: {detail}")
+
+
+def shown(value: Any) -> str:
+    """A value as field errors quote it: strings in quotes, structures as JSON."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+class StatusError(Exception):
+    """A refusal with everything a metav1.Status carries."""
+
+    def __init__(
+        self,
+        code: int,
+        reason: str,
+        message: str,
+        *,
+        details: Mapping[str, Any] | None = None,
+        retry_after_seconds: int = 0,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+        self.message = message
+        self.details = dict(details) if details is not None else None
+        self.retry_after_seconds = retry_after_seconds
+
+    def status(self) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": self.message,
+        }
+        if self.reason:
+            body["reason"] = self.reason
+        details = dict(self.details or {})
+        if self.retry_after_seconds:
+            details["retryAfterSeconds"] = self.retry_after_seconds
+        if self.details is not None or details:
+            body["details"] = details
+        body["code"] = self.code
+        return body
+
+    @classmethod
+    def from_status(cls, body: Mapping[str, Any]) -> "StatusError":
+        details = body.get("details")
+        retry = int((details or {}).get("retryAfterSeconds", 0))
+        return cls(
+            int(body.get("code", 500)),
+            str(body.get("reason", "")),
+            str(body.get("message", "")),
+            details=details,
+            retry_after_seconds=retry,
+        )
+
+
+def not_found(resource: str, group: str, name: str) -> StatusError:
+    """`resource` is the plural; the message names it qualified by its group, as kubectl prints it."""
+    qualified = f"{resource}.{group}" if group else resource
+    return StatusError(404, "NotFound", f'{qualified} "{name}" not found', details=_details(name, group, resource))
+
+
+def already_exists(resource: str, group: str, name: str) -> StatusError:
+    qualified = f"{resource}.{group}" if group else resource
+    return StatusError(409, "AlreadyExists", f'{qualified} "{name}" already exists', details=_details(name, group, resource))
+
+
+def conflict(resource: str, group: str, name: str, detail: str) -> StatusError:
+    qualified = f"{resource}.{group}" if group else resource
+    message = f'Operation cannot be fulfilled on {qualified} "{name}": {detail}'
+    return StatusError(409, "Conflict", message, details=_details(name, group, resource))
+
+
+def invalid_object(kind: str, group: str, name: str, errors: Sequence[FieldError]) -> StatusError:
+    """422 with every refused field as a cause; `kind` is the kind's name, as in 'Pod "x" is invalid: ...'."""
+    qualified = f"{kind}.{group}" if group else kind
+    parts = list(dict.fromkeys(str(error) for error in errors))
+    text = parts[0] if len(parts) == 1 else "[" + ", ".join(parts) + "]"
+    details = _details(name, group, kind)
+    details["causes"] = [error.cause() for error in errors]
+    return StatusError(422, "Invalid", f'{qualified} "{name}" is invalid: {text}', details=details)
+
+
+def bad_request(message: str) -> StatusError:
+    return StatusError(400, "BadRequest", message)
+
+
+def gone(message: str) -> StatusError:
+    """A resource version that was compacted: list again (reason Expired)."""
+    return StatusError(410, "Expired", message)
+
+
+def insufficient_storage(message: str) -> StatusError:
+    """The disk is full: reads and deletes go on, other writes do not (507)."""
+    return StatusError(507, "InsufficientStorage", message)
+
+
+def _details(name: str, group: str, kind: str) -> dict[str, Any]:
+    details: dict[str, Any] = {}
+    if name:
+        details["name"] = name
+    if group:
+        details["group"] = group
+    details["kind"] = kind
+    return details

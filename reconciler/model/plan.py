@@ -1,0 +1,167 @@
+"""The shape of every decision: `plan(view, key, now) -> Plan`.
+
+A planner is a plain synchronous function without I/O, clock or randomness. What it wants done is a Plan: groups
+of actions. Actions of one group run concurrently; a group starts only when the one before it succeeded; on any
+failure the rest is dropped and the key is planned afresh. This module deliberately knows nothing of how actions
+are performed (loop/driver.py) nor of what exists (model/view.py).
+
+The API actions below are also what a client performs (client/protocol.py): a plan is a list of requests with
+reasons. Agents that act on more than the API (containers, rules, sockets) add action types of their own, frozen
+dataclasses with a `why`, and a performer for them.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from reconciler.model import meta
+from reconciler.model.view import View
+
+MAX_CREATES = 500  # Kubernetes' burst: kube-controller-manager never starts more creates for one key at once
+BUDGET_SECONDS = 0.010  # what one call of a planner may take; longer work returns partially with again_at = now
+
+PatchType = Literal["json", "merge", "strategic", "apply"]
+Propagation = Literal["Background", "Foreground", "Orphan"]
+
+
+class Action(Protocol):
+    """Anything a plan may ask for."""
+
+    @property
+    def why(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Create:
+    """POST of `body`. AlreadyExists counts as success where the object that exists has the same controller."""
+
+    kind: str  # Kind.id, such as "replicasets.apps"
+    body: meta.Obj
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    """PUT of `body`, whose metadata carries the uid and the resourceVersion that the decision was made on."""
+
+    kind: str
+    body: meta.Obj
+    why: str
+    subresource: str = ""  # "status", "scale", ... ; "" is the object itself
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patch:
+    """PATCH. `uid` and, where the decision rests on content, `resource_version` become preconditions.
+
+    `patch` is a mapping for merge, strategic and apply, a list of operations for json. `force` and the field
+    manager matter to apply only; an empty manager means the client's own.
+    """
+
+    kind: str
+    namespace: str
+    name: str
+    type: PatchType
+    patch: Any
+    why: str
+    uid: str = ""
+    resource_version: str = ""
+    subresource: str = ""
+    force: bool = False
+    manager: str = ""
+    source: str = ""  # file:line that the change came from, kept as provenance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delete:
+    """DELETE. NotFound counts as success. A grace of None leaves the kind's own."""
+
+    kind: str
+    namespace: str
+    name: str
+    why: str
+    uid: str = ""
+    resource_version: str = ""
+    grace_seconds: int | None = None
+    propagation: Propagation | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Emit:
+    """An Event about `regarding`; repeated ones are counted, not stored again."""
+
+    regarding: meta.Obj
+    reason: str
+    message: str
+    type: Literal["Normal", "Warning"] = "Normal"
+    why: str = ""
+    action: str = ""
+
+
+ApiAction = Create | Update | Patch | Delete
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One thing that must happen before the key can go further, in words a user understands."""
+
+    on: str  # such as 'pod default/web-x7k2p to become ready'
+    since: float = 0.0  # seconds since the epoch, 0 when unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do for one key now, when to look again whatever happens, and what it waits on meanwhile."""
+
+    groups: tuple[tuple[Action, ...], ...] = ()
+    again_at: float | None = None  # seconds since the epoch
+    waiting_on: tuple[Waiting, ...] = ()
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        return tuple(action for group in self.groups for action in group)
+
+
+NOTHING = Plan()
+
+
+def plan_of(*groups: Iterable[Action], again_at: float | None = None, waiting_on: Iterable[Waiting] = ()) -> Plan:
+    """A Plan of the groups that are not empty."""
+    return Plan(tuple(tuple(group) for group in map(tuple, groups) if group), again_at, tuple(waiting_on))
+
+
+Planner = Callable[[View, meta.Key, float], Plan]
+# Which keys of the controller's own kind a change of another object touches. `old` is None for a new object,
+# `new` for a deleted one; the view already holds `new`.
+Follow = Callable[[View, meta.Obj | None, meta.Obj | None], Iterable[meta.Key]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Controller:
+    """One planner and what wakes it. A file in controllers/ exports exactly one as CONTROLLER.
+
+    `name` is kube-controller-manager's name for it, such as "replicaset-controller". The driver plans a key when
+    an object of `kind` with that key changes, when a followed kind's function names the key, and at `again_at`.
+    """
+
+    name: str
+    kind: str  # Kind.id whose keys are planned
+    plan: Planner
+    follows: Mapping[str, Follow] = field(default_factory=dict)  # Kind.id -> keys it touches
+    reads: frozenset[str] = frozenset()  # further kinds the planner reads without being woken by them
+    concurrency: int = 16  # keys in flight at once
+    enabled_by_default: bool = True
+
+
+def owner_key(owner_kind: str) -> Follow:
+    """The usual follow: the key of the controller reference of kind `owner_kind` (its kind name, "ReplicaSet")."""
+
+    def keys(_: View, old: meta.Obj | None, new: meta.Obj | None) -> Iterable[meta.Key]:
+        found = []
+        for obj in (old, new):
+            owner = meta.controller(obj) if obj is not None else None
+            if obj is not None and owner is not None and owner.get("kind") == owner_kind:
+                found.append((meta.namespace(obj), str(owner["name"])))
+        return dict.fromkeys(found)
+
+    return keys

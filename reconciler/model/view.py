@@ -1,0 +1,37 @@
+"""What a planner may read: the cluster as one moment saw it, through indexes only.
+
+A View offers no unindexed scan: a planner that needs one needs an index instead. In process a view is one
+consistent snapshot (the journal has one global revision and plans never await); over HTTP it is one snapshot per
+kind. Reading a kind that the controller did not declare raises KeyError, so that undeclared reads fail in tests.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from reconciler.model import meta
+from reconciler.model.roster import Roster
+from reconciler.model.selectors import Selector
+
+# The indexes that every cache keeps. The value an object is found under:
+OWNER = "owner"  # uid of each of its ownerReferences
+NODE = "node"  # spec.nodeName ("" while unscheduled)
+NAMESPACE = "namespace"  # its namespace; "" finds all objects of a cluster-wide kind
+LABEL = "label"  # "NAMESPACE\0KEY\0VALUE" for each label; used through `select`
+
+
+class View(Protocol):
+    @property
+    def roster(self) -> Roster:
+        """The kinds that exist in this view."""
+
+    def get(self, kind: str, namespace: str, name: str) -> meta.Obj | None:
+        """One object, or None. `kind` is a Kind.id such as "pods" or "deployments.apps"."""
+
+    def by(self, kind: str, index: str, value: str) -> Sequence[meta.Obj]:
+        """Objects that `index` files under `value`, ordered by namespace and name."""
+
+    def select(self, kind: str, namespace: str, selector: Selector) -> Sequence[meta.Obj]:
+        """Objects of one namespace whose labels match, ordered by name, through the label index where it can."""
+
+    def revision(self, kind: str) -> int:
+        """The journal revision up to which this view is complete for `kind`."""
