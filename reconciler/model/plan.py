@@ -33,11 +33,17 @@ class Action(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Create:
-    """POST of `body`. AlreadyExists counts as success where the object that exists has the same controller."""
+    """POST of `body`. AlreadyExists counts as success where the object that exists has the same controller.
+
+    With a `subresource` it is a POST to that of the object which the metadata of `body` names: kind "pods",
+    "binding" and a v1 Binding bind a pod, "eviction" and a policy/v1 Eviction evict one. `metadata.uid` in such
+    a body is a precondition. What comes back as `Written` is the answer (a Status), with the parent's revision.
+    """
 
     kind: str  # Kind.id, such as "replicasets.apps"
     body: meta.Obj
     why: str
+    subresource: str = ""  # "binding", "eviction", "token", ...; "" is the kind itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
