@@ -7,7 +7,7 @@ that never came is Unknown, for the write may have happened.
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from reconciler.model import meta, plan
 from reconciler.model.roster import Roster
@@ -81,3 +81,22 @@ class Client(Protocol):
 
     async def roster(self) -> Roster:
         """The kinds that the server serves now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One stretch of a feed: (Kind.id, event) in the order of revisions, complete up to `revision` for every kind."""
+
+    changes: tuple[tuple[str, Event], ...]
+    revision: int
+
+
+@runtime_checkable
+class Feed(Protocol):
+    """What a client in the process of its journal offers beside Client: all kinds in one stream.
+
+    The journal has one global revision, so a cache that is fed by this is one consistent snapshot of all kinds.
+    """
+
+    def feed(self, revision: int) -> AsyncIterator[Step]:
+        """Every change of every kind after `revision`, for ever. Raises StatusError 410 when it is compacted."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from reconciler.model import meta
+from reconciler.model import errors, meta
 from reconciler.model.view import View
 
 MAX_CREATES = 500  # Kubernetes' burst: kube-controller-manager never starts more creates for one key at once
@@ -31,6 +31,27 @@ class Action(Protocol):
     def why(self) -> str: ...
 
 
+# What to do when the server refuses an action, such as an Event and a condition with its message. Pure. The driver
+# performs it in place of the rest of the plan, and plans the key afresh after it.
+Refusal = Callable[[errors.StatusError], "Iterable[Action]"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Emit:
+    """An Event about `regarding`; repeated ones are counted, not stored again."""
+
+    regarding: meta.Obj
+    reason: str
+    message: str
+    type: Literal["Normal", "Warning"] = "Normal"
+    why: str = ""
+    action: str = ""
+
+
+# The API actions share two optional fields: `announce` is emitted once the action took effect, whatever becomes of
+# its neighbours in the group; `refused` is its Refusal.
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Create:
     """POST of `body`. AlreadyExists counts as success where the object that exists has the same controller.
@@ -44,6 +65,8 @@ class Create:
     body: meta.Obj
     why: str
     subresource: str = ""  # "binding", "eviction", "token", ...; "" is the kind itself
+    announce: Emit | None = field(default=None, compare=False)
+    refused: Refusal | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +77,8 @@ class Update:
     body: meta.Obj
     why: str
     subresource: str = ""  # "status", "scale", ... ; "" is the object itself
+    announce: Emit | None = field(default=None, compare=False)
+    refused: Refusal | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +101,8 @@ class Patch:
     force: bool = False
     manager: str = ""
     source: str = ""  # file:line that the change came from, kept as provenance
+    announce: Emit | None = field(default=None, compare=False)
+    refused: Refusal | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,18 +117,8 @@ class Delete:
     resource_version: str = ""
     grace_seconds: int | None = None
     propagation: Propagation | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Emit:
-    """An Event about `regarding`; repeated ones are counted, not stored again."""
-
-    regarding: meta.Obj
-    reason: str
-    message: str
-    type: Literal["Normal", "Warning"] = "Normal"
-    why: str = ""
-    action: str = ""
+    announce: Emit | None = field(default=None, compare=False)
+    refused: Refusal | None = field(default=None, compare=False, repr=False)
 
 
 ApiAction = Create | Update | Patch | Delete
@@ -142,6 +159,9 @@ Planner = Callable[[View, meta.Key, float], Plan]
 Follow = Callable[[View, meta.Obj | None, meta.Obj | None], Iterable[meta.Key]]
 
 
+EVERY_KIND = "*"  # in `follows` and `reads`: all kinds of the roster, as garbage collection needs them
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Controller:
     """One planner and what wakes it. A file in controllers/ exports exactly one as CONTROLLER.
@@ -153,7 +173,7 @@ class Controller:
     name: str
     kind: str  # Kind.id whose keys are planned
     plan: Planner
-    follows: Mapping[str, Follow] = field(default_factory=dict)  # Kind.id -> keys it touches
+    follows: Mapping[str, Follow] = field(default_factory=dict)  # Kind.id -> keys it touches; EVERY_KIND for all others
     reads: frozenset[str] = frozenset()  # further kinds the planner reads without being woken by them
     concurrency: int = 16  # keys in flight at once
     enabled_by_default: bool = True
