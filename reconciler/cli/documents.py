@@ -14,7 +14,7 @@ _SPECIAL = re.compile(
     r"|[-+]?[0-9][0-9_.,:]*(?:[eE][-+]?[0-9]+)?|[-+]?\.[0-9]+|0[xo][0-9a-fA-F]+|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
     r"|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}.*)$"
 )
-_PLAIN = re.compile(r"^[A-Za-z0-9_./<(@$^+~\\;][^\x00-\x1f]*$")
+_PLAIN = re.compile(r"^[A-Za-z0-9_./<($^+~\\;][^\x00-\x1f]*$")
 
 
 def dump(value: Any) -> str:
@@ -28,7 +28,7 @@ def _lines(value: Any, indent: int) -> Iterator[str]:
     pad = " " * indent
     if isinstance(value, dict):
         for key in sorted(value):
-            yield from _entry(f"{pad}{_scalar(key, indent)}:", value[key], indent)
+            yield from _entry(f"{pad}{_inline(key)}:", value[key], indent)
         return
     for item in value:
         if isinstance(item, dict | list) and item:
@@ -61,5 +61,9 @@ def _string(text: str, indent: int) -> str:
         keep = "|" if text.endswith("\n") and not text.endswith("\n\n") else "|-" if not text.endswith("\n") else "|+"
         pad = " " * (indent + 2)
         return keep + "".join("\n" + (pad + line if line else "") for line in text.removesuffix("\n").split("\n"))
+    return _inline(text)
+
+
+def _inline(text: str) -> str:
     safe = _PLAIN.match(text) and not _SPECIAL.match(text) and ": " not in text and " #" not in text and not text.endswith((":", " "))
     return text if safe else json.dumps(text, ensure_ascii=False)

@@ -1,0 +1,42 @@
+"""`reconciler up`: everything in one process, until SIGTERM or SIGINT; the containers stay."""
+
+import argparse
+import pathlib
+import sys
+from typing import Any
+
+from reconciler.cli import connection as connections
+from reconciler.cli import main
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", nargs="?", type=pathlib.Path, metavar="FOLDER", help="the folder of YAML that is the desired state")
+    parser.add_argument(
+        "--data-dir", type=pathlib.Path, metavar="DIR", help="journal, certificates and logs (default: /var/lib/reconciler for root)"
+    )
+    parser.add_argument("--listen", metavar="HOST:PORT", help="the API (default: 127.0.0.1:6443)")
+    parser.add_argument("--metrics-listen", metavar="HOST:PORT", help="metrics (default: 127.0.0.1:9464)")
+    parser.add_argument("--runtime", choices=("process", "sim", "none"), help="what runs pods (default: process)")
+    parser.add_argument("--nodes", type=int, metavar="N", help="simulated nodes, with --runtime sim (default: 3)")
+    parser.add_argument("--controllers", metavar="LIST", help="which controllers run: * for the default ones, name, -name")
+    parser.add_argument("--host-images", action="store_true", default=None, help="run images that are not loaded on the host's own files")
+    parser.add_argument("--config", type=pathlib.Path, metavar="FILE", help="a file with these settings and more")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from reconciler.daemon import config
+
+    given: dict[str, Any] = {key: value for key, value in vars(arguments).items() if value is not None and key != "config"}
+    if "controllers" in given:
+        given["controllers"] = tuple(name.strip() for name in given["controllers"].split(",") if name.strip())
+    given.setdefault("data_dir", connections.default_data_dir())
+    if "folder" in given and not given["folder"].is_dir():
+        raise main.Refused(f"{given['folder']}: not a folder")
+    try:
+        settings = config.load(arguments.config, given)
+    except config.ConfigError as error:
+        print(f"reconciler up: {error}", file=sys.stderr)
+        return 2
+    from reconciler.daemon import run as daemon
+
+    return daemon.run(settings)

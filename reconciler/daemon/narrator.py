@@ -1,0 +1,86 @@
+"""A line for each change that a person at the terminal cares about.
+
+Pure: `line(kind, old, new)` is the text or None. Bookkeeping (events, leases, slices, heartbeats, managed fields)
+is not news. Values of secrets are never shown.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from reconciler.kinds import pod
+from reconciler.model import meta
+from reconciler.model.kind import Kind
+
+QUIET = frozenset({"events", "leases.coordination.k8s.io", "endpoints", "endpointslices.discovery.k8s.io", "controllerrevisions.apps"})
+MAX_CHANGES = 3  # of one object on one line
+
+
+def line(kind: Kind, old: meta.Obj | None, new: meta.Obj | None) -> str | None:
+    """What changed, or None when nobody needs to know."""
+    if kind.id in QUIET:
+        return None
+    obj = new if new is not None else old
+    assert obj is not None
+    label = f"{kind.singular} {'/'.join(part for part in meta.key(obj) if part)}"
+    if old is None:
+        return f"+ {label}"
+    if new is None:
+        return f"- {label}"
+    if kind.id == "pods":
+        return _pod_line(label, old, new)
+    if meta.is_deleting(new) and not meta.is_deleting(old):
+        return f"- {label} (terminating)"
+    changes = list(_differences(_wanted(old), _wanted(new), ""))
+    if kind.id == "secrets":
+        changes = [change.partition(" ")[0] for change in changes]
+    if not changes:
+        return None
+    more = f" and {len(changes) - MAX_CHANGES} more" if len(changes) > MAX_CHANGES else ""
+    return f"~ {label}: {', '.join(changes[:MAX_CHANGES])}{more}"
+
+
+def _pod_line(label: str, old: meta.Obj, new: meta.Obj) -> str | None:
+    if meta.is_deleting(new) and not meta.is_deleting(old):
+        return f"- {label} (terminating)"
+    before, after = _pod_state(old), _pod_state(new)
+    return f"~ {label}: {after}" if after != before else None
+
+
+def _pod_state(obj: meta.Obj) -> str:
+    statuses = meta.status(obj).get("containerStatuses") or ()
+    waiting = next((reason for status in statuses if (reason := ((status.get("state") or {}).get("waiting") or {}).get("reason"))), "")
+    restarts = sum(int(status.get("restartCount", 0)) for status in statuses)
+    words = [str(meta.status(obj).get("phase") or "Pending")]
+    if waiting and waiting not in ("ContainerCreating", "PodInitializing"):
+        words.append(waiting)
+    if pod.is_ready(obj):
+        words.append("ready")
+    if restarts:
+        words.append(f"{restarts} restart{'s' if restarts > 1 else ''}")
+    return ", ".join(words)
+
+
+def _wanted(obj: meta.Obj) -> dict[str, Any]:
+    """What a user writes: everything but metadata that the server keeps, and status."""
+    kept = {key: value for key, value in obj.items() if key not in ("metadata", "status", "apiVersion", "kind")}
+    return {**kept, "labels": meta.labels(obj)}
+
+
+def _differences(old: Any, new: Any, path: str) -> Iterator[str]:
+    if old == new:
+        return
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in sorted({*old, *new}):
+            yield from _differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for index, (left, right) in enumerate(zip(old, new, strict=True)):
+            yield from _differences(left, right, f"{path}[{index}]")
+    else:
+        yield f"{path} {_shown(old)} -> {_shown(new)}"
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "none"
+    text = value if isinstance(value, str) else "..." if isinstance(value, list | Mapping) else str(value)
+    return text if len(text) <= 40 and "\n" not in text else "..."
