@@ -1,4 +1,4 @@
-"""The Kubernetes definitions that the build hook condensed: the only place that reads them from disk.
+"""The Kubernetes definitions that the build hook condensed and the shapes of their Go structs, read from disk.
 
 Loaded on first use, about 15 ms; callers that need no schema never pay for it. What the definitions mean is
 model/schema.py's business.
@@ -11,15 +11,23 @@ from typing import Any
 
 import orjson
 
-PATH = Path(__file__).parents[1] / "kinds" / "schema" / "definitions.json"
+FOLDER = Path(__file__).parents[1] / "kinds" / "schema"
 
 
 @cache
 def load() -> Mapping[str, Mapping[str, Any]]:
     """Definition name, such as "io.k8s.api.core.v1.Pod", to OpenAPI v3 schema. Never changed by anyone."""
+    path = FOLDER / "definitions.json"
     try:
-        text = PATH.read_bytes()
+        text = path.read_bytes()
     except FileNotFoundError:
-        raise FileNotFoundError(f"{PATH} is missing: run `python reconciler/kinds/schema/build.py` (pip does it on install)") from None
+        raise FileNotFoundError(f"{path} is missing: run `python reconciler/kinds/schema/build.py` (pip does it on install)") from None
     loaded: dict[str, Mapping[str, Any]] = orjson.loads(text)
+    return loaded
+
+
+@cache
+def shapes() -> Mapping[str, Mapping[str, str]]:
+    """Definition name to field to "NUMBER PRESENCE GO_TYPE [EMBEDDED:NUMBER]", as kinds/schema/shapes.py says."""
+    loaded: dict[str, dict[str, str]] = orjson.loads((FOLDER / "shapes.json").read_bytes())
     return loaded

@@ -13,13 +13,15 @@ from functools import cached_property
 from typing import Any
 
 ANY: Mapping[str, Any] = {"x-kubernetes-preserve-unknown-fields": True}
+EMPTY: Mapping[str, Any] = {}
 
 
 class Schemas:
-    """The nodes over one set of definitions (kit/definitions.py)."""
+    """The nodes over one set of definitions and, where objects are decoded, the shapes of their Go structs."""
 
-    def __init__(self, definitions: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(self, definitions: Mapping[str, Mapping[str, Any]], shapes: Mapping[str, Mapping[str, str]] = EMPTY) -> None:
         self.definitions = definitions
+        self.shapes = shapes
         self._roots: dict[str, Node] = {}
 
     def of(self, schema: str | Mapping[str, Any]) -> "Node":
@@ -41,7 +43,10 @@ class Node:
         self.schemas = schemas
         self.schema = schema
         self.name = name
-        self._outer = outer or {}
+        self.shape = schemas.shapes.get(name, EMPTY)
+        self.struct: Any = None  # model/decode.py's own, kept here so that it lives as long as the schema
+        self.decoder: Any = None
+        self._outer = outer or EMPTY
         self._fields: dict[str, Node | None] = {}
 
     def __repr__(self) -> str:
