@@ -1,0 +1,134 @@
+"""What a change did, field by field: removed, modified, added.
+
+Sub-values that both sides share (path copies do) are equal without a look. What was added as a whole is walked once:
+objects made of one template share its parts, so their field sets are remembered by identity, within a bound.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler.model.apply import fields, typed
+from reconciler.model.apply.fields import LEAF, SELF, Fields
+from reconciler.model.apply.typed import ABSENT
+from reconciler.model.schema import Node
+
+REMEMBERED = 4096  # sub-values whose field sets are kept
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    removed: Fields
+    modified: Fields
+    added: Fields
+
+
+Parts = tuple[Fields | None, Fields | None, Fields | None]  # removed, modified, added; None is nothing
+SAME: Parts = (None, None, None)
+MODIFIED: Parts = (None, LEAF, None)
+
+
+def compare(node: Node, old: Any, new: Any) -> Comparison:
+    """Raises typed.Untypable."""
+    removed, modified, added = _compare(node, old, new)
+    return Comparison(removed or fields.NONE, modified or fields.NONE, added or fields.NONE)
+
+
+def _compare(node: Node, old: Any, new: Any) -> Parts:
+    if old is new:
+        return SAME
+    if old is ABSENT:
+        return None, None, whole(node, new)
+    if new is ABSENT:
+        return whole(node, old), None, None
+    was, now = typed.shape(node, old), typed.shape(node, new)
+    if was != now:
+        return _bare(whole(node, old)), LEAF, _bare(whole(node, new))
+    if typed.is_atomic(node, now) or not (old or new):
+        return SAME if equal(old, new) else MODIFIED
+    return _compare_maps(node, old or {}, new or {}) if now == "map" else _compare_lists(node, old, new)
+
+
+def _compare_maps(node: Node, old: Mapping[str, Any], new: Mapping[str, Any]) -> Parts:
+    gathered: tuple[dict[str, Any], ...] = ({}, {}, {})
+    for name, value in new.items():
+        before = old.get(name, ABSENT)
+        if before is not value:
+            _gather(gathered, fields.field(name), _compare(typed.entry(node, name), before, value))
+    for name, value in old.items():
+        if name not in new:
+            _gather(gathered, fields.field(name), _compare(typed.entry(node, name), value, ABSENT))
+    return gathered[0] or None, gathered[1] or None, gathered[2] or None
+
+
+def _compare_lists(node: Node, old: list[Any] | None, new: list[Any] | None) -> Parts:
+    gathered: tuple[dict[str, Any], ...] = ({}, {}, {})
+    before, after = _by_element(node, old), _by_element(node, new)
+    for element in {**before, **after}:
+        was, now = before.get(element, []), after.get(element, [])
+        if len(was) > 1 and len(now) > 1:  # duplicates are owned by their element alone
+            parts = SAME if equal(was, now) else MODIFIED
+        elif len(was) > 1:
+            parts = LEAF, None, whole(node.item, now[0]) if now else None
+        elif len(now) > 1:
+            parts = whole(node.item, was[0]) if was else None, None, LEAF
+        else:
+            parts = _compare(node.item, was[0] if was else ABSENT, now[0] if now else ABSENT)
+        _gather(gathered, element, parts)
+    return gathered[0] or None, gathered[1] or None, gathered[2] or None
+
+
+def _by_element(node: Node, items: list[Any] | None) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for element, item in typed.elements(node, items):
+        found.setdefault(element, []).append(item)
+    return found
+
+
+def _gather(gathered: tuple[dict[str, Any], ...], element: str, parts: Parts) -> None:
+    for into, part in zip(gathered, parts, strict=True):
+        if part is not None:
+            into[element] = part
+
+
+def _bare(node: Fields) -> Fields | None:
+    """What is under a member, without itself."""
+    return {element: under for element, under in node.items() if element != SELF} or None
+
+
+def equal(one: Any, other: Any) -> bool:
+    """JSON equality: true is not 1."""
+    return bool(one == other) and (isinstance(one, bool) == isinstance(other, bool))
+
+
+_remembered: dict[int, tuple[Any, Node, Fields]] = {}
+
+
+def whole(node: Node, value: Any) -> Fields:
+    """The fields of a value that came or went as a whole: every one of them, and what holds them."""
+    if not value or not isinstance(value, Mapping | list):
+        return LEAF
+    if isinstance(value, Mapping) and not node.properties:
+        return _whole(node, value)  # a map with free keys is seldom shared, and may be large
+    known = _remembered.get(id(value))
+    if known is not None and known[0] is value and known[1] is node:
+        return known[2]
+    found = _whole(node, value)
+    if len(_remembered) >= REMEMBERED:
+        del _remembered[next(iter(_remembered))]
+    _remembered[id(value)] = (value, node, found)
+    return found
+
+
+def _whole(node: Node, value: Any) -> Fields:
+    kind = typed.shape(node, value)
+    if typed.is_atomic(node, kind):
+        return LEAF
+    found: dict[str, Any] = {SELF: LEAF}
+    if kind == "list" and isinstance(value, list):
+        for element, items in _by_element(node, value).items():
+            found[element] = whole(node.item, items[0]) if len(items) == 1 else LEAF
+    elif kind == "map" and isinstance(value, Mapping):
+        for name, item in value.items():
+            found[fields.field(name)] = whole(typed.entry(node, name), item)
+    return found if len(found) > 1 else LEAF

@@ -1,0 +1,107 @@
+"""What apply must know of a kind: one version of it, as the object itself or one of its subresources is written.
+
+The API server makes one Form per version and subresource and keeps it; a Form is a value and never changes.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from reconciler.model import meta
+from reconciler.model.apply import empty, fields
+from reconciler.model.apply.fields import Fields
+from reconciler.model.kind import Kind, Version
+from reconciler.model.schema import Node, Schemas
+
+Convert = Callable[[meta.Obj], meta.Obj]
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """Another served version of the kind, and the ways there and back."""
+
+    node: Node
+    there: Convert
+    back: Convert
+
+
+# metadata that belongs to the server, not to writers
+STRIPPED = fields.of(
+    ("f:apiVersion",),
+    ("f:kind",),
+    ("f:metadata",),
+    *(
+        ("f:metadata", fields.field(name))
+        for name in (
+            "name",
+            "namespace",
+            "creationTimestamp",
+            "selfLink",
+            "uid",
+            "clusterName",
+            "generation",
+            "managedFields",
+            "resourceVersion",
+        )
+    ),
+)
+# What a write of the status cannot change, beyond the spec.
+_STATUS_IGNORES: Mapping[str, tuple[fields.Path, ...]] = {
+    "pods": (("f:metadata", "f:deletionTimestamp"), ("f:metadata", "f:ownerReferences")),
+    "deployments.apps": (("f:metadata", "f:labels"),),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """`ignored` fields cannot be written through it; with `only`, no others than those top-level ones can."""
+
+    api_version: str
+    kind: str
+    node: Node
+    empty: Mapping[str, Any]
+    subresource: str = ""
+    ignored: Fields = field(default_factory=dict)
+    only: tuple[str, ...] = ()
+    other: Callable[[str], Other | None] = lambda _: None  # by apiVersion; None where there is no such version
+    custom: bool = False
+
+    def writable(self, owned: Fields) -> Fields:
+        if self.only:
+            owned = fields.only(owned, self.only)
+        return fields.deep_difference(owned, self.ignored)
+
+
+def of(kind: Kind, version: str, schemas: Schemas, subresource: str = "") -> Form:
+    """The form of a kind's version, or of its status and other subresources that have the object's own shape."""
+    served = kind.version(version)
+    node = schemas.of(served.schema)
+
+    def other(api_version: str) -> Other | None:
+        target = next((one for one in kind.versions if kind.api_version(one.name) == api_version), None)
+        if target is None:
+            return None
+        here = kind.api_version(version)
+        return Other(schemas.of(target.schema), _way(served, target, api_version), _way(target, served, here))
+
+    return Form(
+        api_version=kind.api_version(version),
+        kind=kind.kind,
+        node=node,
+        empty=empty.of(node.name),
+        subresource=subresource,
+        ignored=_ignored(kind, subresource),
+        only=("f:status",) if kind.custom and subresource == "status" else (),
+        other=other,
+        custom=kind.custom,
+    )
+
+
+def _way(start: Version, end: Version, api_version: str) -> Convert:
+    return lambda obj: {**end.from_hub(start.to_hub(obj)), "apiVersion": api_version}
+
+
+def _ignored(kind: Kind, subresource: str) -> Fields:
+    if subresource == "status":
+        return fields.of(("f:spec",), *_STATUS_IGNORES.get(kind.id, ()))
+    return fields.of(("f:status",)) if kind.subresource("status") is not None else fields.NONE
