@@ -1,0 +1,75 @@
+"""`python -I -S .../keeper RUN_DIR [--foreground]`: the keeper's process.
+
+Run by path and without site-packages, so that it and every shim that it forks carry the least. It goes to the
+background once its socket is open, unless --foreground (systemd). A second one for the same folder ends at once
+with status 0: the first keeps it.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import sys
+
+if __package__ in (None, ""):
+    sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", "..")))
+    sys.path[:] = [path for path in sys.path if os.path.abspath(path) != os.path.dirname(os.path.abspath(__file__))]
+
+from reconciler.node.keeper import records, server, wire
+
+
+def main(arguments: list[str]) -> int:
+    run_dir = os.path.abspath(arguments[0])
+    kept = os.environ.pop(server.LISTEN_VARIABLE, "")
+    if kept:
+        listening, lock = (int(part) for part in kept.split(","))
+        for descriptor in (listening, lock):
+            os.set_inheritable(descriptor, False)
+        return serve(run_dir, socket.socket(fileno=listening), lock)
+    os.makedirs(os.path.join(run_dir, "pods"), 0o700, exist_ok=True)
+    try:
+        lock = records.lock(os.path.join(run_dir, "keeper.lock"))
+    except BlockingIOError:
+        return 0
+    listener = wire.listen(os.path.join(run_dir, "keeper.sock"))
+    if "--foreground" not in arguments:
+        if os.fork():
+            return 0
+        os.setsid()
+        _leave_terminal(os.path.join(run_dir, "keeper.log"))
+    return serve(run_dir, listener, lock)
+
+
+def serve(run_dir: str, listener: socket.socket, lock: int) -> int:
+    os.chdir("/")
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    keeper = server.Keeper(run_dir, listener, lock)
+    gc.collect()
+    gc.freeze()  # what exists now is never looked at again, so its pages stay shared with every shim
+    _notify_ready()
+    keeper.run()
+    return 0
+
+
+def _leave_terminal(log: str) -> None:
+    null = os.open("/dev/null", os.O_RDWR)
+    written = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for source, target in ((null, 0), (written, 1), (written, 2)):
+        os.dup2(source, target)
+    os.close(null)
+    os.close(written)
+
+
+def _notify_ready() -> None:
+    """systemd's Type=notify."""
+    address = os.environ.pop("NOTIFY_SOCKET", "")
+    if address:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.sendto(b"READY=1", "\0" + address[1:] if address[0] == "@" else address)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,298 @@
+"""From clone to exec: what a container's first process does before it becomes the container's program.
+
+Runs in the child of a single-threaded shim and never returns. The specification arrives finished (runtimes/
+process.py writes it); nothing is decided here. Order matters and follows runc: wait for the record to be on
+disk, die with the parent, cgroups, mounts, identity, privileges, program. A failure is told to the shim over
+the channel, whose closing by exec means success.
+
+    argv, env, cwd, uid, gid, groups, nested_user     as execve, setuid, setgroups take them; gid null: the account's
+    root: {lower: [DIR], dir: DIR, read_only}         an overlay with its own upper layer; absent: the host's root
+    mounts: [{source, sub, attributes, propagation, target} | {type, source, target, flags, data}]
+    masked, read_only_paths, links: [[to, path]]      inside the new root
+    cgroups: [{dir, files: [[name, value]]}]          made by the shim, entered here
+    capabilities (a mask), no_new_privileges, seccomp (base64), oom_score_adj, tty
+"""
+
+from __future__ import annotations
+
+import binascii
+import fcntl
+import json
+import os
+import select
+import signal
+import socket
+import stat
+import termios
+
+from reconciler.node.keeper import linux
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, NoReturn
+
+GO, CONSOLE, FAILED = b"G", b"C", b"F"
+LAST_CAPABILITY = 40
+_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class Failure(Exception):
+    """Told to the shim; `reason` is CreateContainerError or StartError."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def run(spec: dict[str, Any], channel: socket.socket, stdio: Sequence[int]) -> NoReturn:
+    """Become the container's program. `stdio` is empty for a terminal, which is made inside."""
+    try:
+        signal.set_wakeup_fd(-1)
+        linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+        if channel.recv(1) != GO:
+            os._exit(1)
+        os.setsid()
+        _enter_cgroups(spec)
+        _write("/proc/self/oom_score_adj", str(spec.get("oom_score_adj", 0)), optional=True)
+        if spec.get("root"):
+            _build_root(spec)
+        _execute(spec, channel, stdio or _console(channel))
+    except Failure as error:
+        _fail(channel, error.reason, str(error))
+    except OSError as error:
+        _fail(channel, "CreateContainerError", f"{error.filename or 'container'}: {error.strerror}")
+
+
+def run_inside(spec: dict[str, Any], channel: socket.socket, stdio: Sequence[int], target: int) -> NoReturn:
+    """Become a program beside process `target`, in its PID namespace, cgroups and, without a root of its own, mounts."""
+    try:
+        signal.set_wakeup_fd(-1)
+        linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+        _enter_cgroups(spec)
+        if target:
+            descriptor = os.pidfd_open(target)
+            linux.setns(descriptor, linux.CLONE_NEWPID | (0 if spec.get("root") else linux.CLONE_NEWNS))
+        own_mounts = linux.CLONE_NEWNS if spec.get("root") else 0
+        pid = linux.clone(linux.CLONE_PARENT | own_mounts)
+        if pid:
+            channel.send(str(pid).encode())
+            os._exit(0)
+    except OSError as error:
+        _fail(channel, "StartError", f"cannot enter the container: {error.strerror}")
+    if spec.get("root"):
+        run(spec, channel, stdio)
+    try:
+        linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+        if channel.recv(1) != GO:
+            os._exit(1)
+        os.setsid()
+        _execute(spec, channel, stdio or _console(channel))
+    except Failure as error:
+        _fail(channel, error.reason, str(error))
+    except OSError as error:
+        _fail(channel, "StartError", f"{error.filename or 'exec'}: {error.strerror}")
+
+
+def _fail(channel: socket.socket, reason: str, message: str) -> NoReturn:
+    channel.send(FAILED + json.dumps({"reason": reason, "message": message}).encode())
+    os._exit(128)
+
+
+def _execute(spec: dict[str, Any], channel: socket.socket, stdio: Sequence[int]) -> None:
+    # Above 2 first, so that no copy overwrites one that is still to be copied.
+    for target, descriptor in enumerate([fcntl.fcntl(d, fcntl.F_DUPFD_CLOEXEC, 3) for d in stdio]):
+        os.dup2(descriptor, target)
+    environment = _become(spec)
+    # The identity change cleared the death signal; where the shim died meanwhile, its end of the channel is closed.
+    linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+    ready = select.poll()
+    ready.register(channel, select.POLLIN)
+    if ready.poll(0):
+        os._exit(1)
+    _change_directory(spec.get("cwd") or "/")
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGCHLD, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    os.umask(0o022)
+    argv = spec["argv"]
+    program = _find(argv[0], environment.get("PATH", _DEFAULT_PATH))
+    try:
+        os.execve(program, argv, environment)
+    except OSError as error:
+        raise Failure("StartError", f'exec: "{argv[0]}": {(error.strerror or "failed").lower()}') from error
+
+
+def _find(program: str, search: str) -> str:
+    if "/" in program:
+        if not os.path.exists(program):
+            raise Failure("StartError", f'exec: "{program}": stat {program}: no such file or directory')
+        return program
+    for folder in search.split(":"):
+        path = os.path.join(folder or ".", program)
+        if os.access(path, os.X_OK) and os.path.isfile(path):
+            return path
+    raise Failure("StartError", f'exec: "{program}": executable file not found in $PATH')
+
+
+def _change_directory(path: str) -> None:
+    try:
+        os.makedirs(path, exist_ok=True)
+        os.chdir(path)
+    except OSError as error:
+        raise Failure("StartError", f"working directory {path}: {error.strerror}") from error
+
+
+def _console(channel: socket.socket) -> tuple[int, int, int]:
+    """A terminal of the container's own; its master goes to the shim."""
+    master, slave = os.openpty()
+    fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+    socket.send_fds(channel, [CONSOLE], [master])
+    os.close(master)
+    return slave, slave, slave
+
+
+def _enter_cgroups(spec: dict[str, Any]) -> None:
+    for group in spec.get("cgroups", ()):
+        if group.get("enter", True):
+            _write(os.path.join(group["dir"], "cgroup.procs"), "0")
+
+
+# Mounts
+
+
+def _build_root(spec: dict[str, Any]) -> None:
+    """A new root from an overlay and mounts. Targets resolve inside it, for it is the root when they are made."""
+    root = spec["root"]
+    linux.mount("none", "/", flags=linux.MS_REC | linux.MS_SLAVE)
+    merged, upper, work = (os.path.join(root["dir"], part) for part in ("merged", "upper", "work"))
+    for folder in (merged, upper, work):
+        os.makedirs(folder, 0o755, exist_ok=True)
+    lower = ":".join(layer.replace("\\", "\\\\").replace(":", "\\:") for layer in root["lower"])
+    options = f"lowerdir={lower},upperdir={upper},workdir={work}{',userxattr' if root.get('userxattr') else ''}"
+    linux.mount("overlay", merged, "overlay", linux.MS_NODEV, options)
+    trees = [_source_tree(entry) if "type" not in entry else -1 for entry in spec["mounts"]]
+    os.chdir(merged)
+    linux.pivot_root(".", ".")
+    for entry, tree in zip(spec["mounts"], trees, strict=True):
+        if tree < 0:
+            _make_directory(entry["target"])
+            linux.mount(entry["source"], entry["target"], entry["type"], entry["flags"], entry["data"])
+        else:
+            _make_target(entry["target"], tree)
+            linux.attach_tree(tree, entry["target"])
+    for to, path in spec.get("links", ()):
+        if not os.path.lexists(path):
+            os.symlink(to, path)
+    for path in spec.get("masked", ()):
+        _mask(path)
+    for path in spec.get("read_only_paths", ()):
+        if os.path.exists(path):
+            linux.attach_tree(linux.clone_tree(path, linux.MOUNT_ATTR_RDONLY), path)
+    linux.unmount(".")
+    os.chdir("/")
+    if root.get("read_only"):
+        linux.mount("none", "/", flags=0x20 | linux.MS_BIND | linux.MS_RDONLY | linux.MS_NODEV)  # 0x20: MS_REMOUNT
+
+
+def _source_tree(entry: dict[str, Any]) -> int:
+    attributes, propagation = entry.get("attributes", 0), entry.get("propagation", 0)
+    if not entry.get("sub"):
+        return linux.clone_tree(entry["source"], attributes, propagation)
+    descriptor = linux.open_inside(entry["source"], entry["sub"])
+    try:
+        return linux.clone_tree("", attributes, propagation, at=descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _make_target(path: str, tree: int) -> None:
+    if os.path.exists(path):
+        return
+    if stat.S_ISDIR(os.fstat(tree).st_mode):
+        _make_directory(path)
+    else:
+        _make_directory(os.path.dirname(path))
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
+
+
+def _make_directory(path: str) -> None:
+    os.makedirs(path, 0o755, exist_ok=True)
+
+
+def _mask(path: str) -> None:
+    """An empty read-only folder or /dev/null over what should not be seen."""
+    if os.path.isdir(path):
+        linux.mount("tmpfs", path, "tmpfs", linux.MS_RDONLY | linux.MS_NODEV | linux.MS_NOSUID, "size=0k,mode=755")
+    elif os.path.exists(path):
+        linux.attach_tree(linux.clone_tree("/dev/null"), path)
+
+
+# Identity and privileges
+
+
+def _become(spec: dict[str, Any]) -> dict[str, str]:
+    """Take the identity and give up what the container may not have; returns its environment."""
+    uid, gid = spec.get("uid"), spec.get("gid")
+    environment = dict(spec["env"])
+    account_gid, home = _account(uid or 0)
+    environment.setdefault("HOME", home)
+    mask = spec.get("capabilities")
+    if spec.get("no_new_privileges"):
+        linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
+    if mask is not None:
+        for number in range(LAST_CAPABILITY + 1):
+            if not mask >> number & 1:
+                linux.prctl(linux.PR_CAPBSET_DROP, number)
+    if spec.get("nested_user") is not None:
+        _nest_user(*spec["nested_user"])
+    elif uid is not None:
+        if spec.get("groups") is not None:
+            os.setgroups(spec["groups"])
+        effective_gid = account_gid if gid is None else gid
+        os.setresgid(effective_gid, effective_gid, effective_gid)
+    if spec.get("seccomp"):
+        linux.install_seccomp(binascii.a2b_base64(spec["seccomp"]))
+    if uid is not None and spec.get("nested_user") is None:
+        os.setresuid(uid, uid, uid)
+    if mask is not None and not uid:
+        linux.set_capabilities(mask)
+    return environment
+
+
+def _nest_user(uid: int, gid: int) -> None:
+    """Where only one user is mapped: be called `uid` and `gid` in a user namespace of its own."""
+    own_uid, own_gid = os.geteuid(), os.getegid()
+    linux.unshare(linux.CLONE_NEWUSER)
+    map_user(uid, own_uid, gid, own_gid)
+
+
+def map_user(uid: int, outer_uid: int, gid: int, outer_gid: int) -> None:
+    """Fill the maps of this process's new user namespace with one user and one group."""
+    _write("/proc/self/setgroups", "deny", optional=True)
+    _write("/proc/self/uid_map", f"{uid} {outer_uid} 1")
+    _write("/proc/self/gid_map", f"{gid} {outer_gid} 1")
+
+
+def _account(uid: int) -> tuple[int, str]:
+    """Primary group and home of a user by the container's /etc/passwd; (0, "/") where it has none."""
+    try:
+        with open("/etc/passwd", errors="replace") as file:
+            for line in file:
+                fields = line.rstrip("\n").split(":")
+                if len(fields) == 7 and fields[2] == str(uid):
+                    return int(fields[3]), fields[5] or "/"
+    except (OSError, ValueError):
+        return 0, "/"
+    return 0, "/"
+
+
+def _write(path: str, text: str, *, optional: bool = False) -> None:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, text.encode())
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if not optional:
+            raise OSError(error.errno, error.strerror, path) from error

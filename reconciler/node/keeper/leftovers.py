@@ -1,0 +1,86 @@
+"""Ending what a container left behind: by cgroup where it has one, else by the mark in its environment."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MARK = "RECONCILER_CONTAINER"  # POD_UID/NAME/ATTEMPT in the environment of every container
+_ROUNDS = 200
+
+
+def kill_cgroups(folders: Iterable[str]) -> None:
+    """Kill every process in the groups and wait, for at most half a second, until they are empty."""
+    for folder in folders:
+        try:
+            with open(os.path.join(folder, "cgroup.kill"), "w") as file:
+                file.write("1")
+        except OSError:
+            pass  # cgroup v1, or gone: the processes are killed one by one
+        for _ in range(_ROUNDS):
+            pids = _processes(folder)
+            if not pids:
+                break
+            for pid in pids:
+                _kill(pid)
+            time.sleep(0.0025)
+
+
+def remove_cgroups(folders: Iterable[str]) -> None:
+    """Remove empty groups, deepest first; what is still busy stays for the next call."""
+    for folder in sorted(folders, key=len, reverse=True):
+        try:
+            os.rmdir(folder)
+        except OSError:
+            continue
+
+
+def kill_marked(mark: str) -> int:
+    """Kill the processes whose environment carries `mark` or one below it ("UID" finds "UID/web/0"); how many."""
+    wanted = f"{MARK}={mark}".encode()
+    killed = 0
+    for name in os.listdir("/proc"):
+        if not name.isdigit() or int(name) == os.getpid():
+            continue
+        try:
+            with open(f"/proc/{name}/environ", "rb") as file:
+                variables = file.read().split(b"\0")
+        except OSError:
+            continue
+        if any(v == wanted or v.startswith(wanted + b"/") for v in variables):
+            _kill(int(name))
+            killed += 1
+    return killed
+
+
+def oom_kills(folders: Iterable[str]) -> int:
+    """How often the kernel killed for lack of memory in a container's groups."""
+    for folder in folders:
+        for name in ("memory.events", "memory.oom_control"):
+            try:
+                with open(os.path.join(folder, name)) as file:
+                    counts = dict(line.split() for line in file)
+            except (OSError, ValueError):
+                continue
+            return int(counts.get("oom_kill", 0))
+    return 0
+
+
+def _processes(folder: str) -> list[int]:
+    try:
+        with open(os.path.join(folder, "cgroup.procs")) as file:
+            return [int(line) for line in file]
+    except OSError:
+        return []
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
