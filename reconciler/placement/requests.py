@@ -1,0 +1,113 @@
+"""How much of each resource a pod asks of a node: Kubernetes' arithmetic, in whole numbers.
+
+CPU is counted in thousandths of a core, everything else in its own unit (bytes, pieces). Amounts are those of
+k8s.io/component-helpers/resource: what runs together is summed, init containers count by their peak, sidecars
+(init containers with restartPolicy Always) run beside everything that starts after them, overhead comes on top,
+and requests of the pod as a whole (KEP-2837) replace the sum of the resources they name.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from reconciler.model import meta, quantity
+
+CPU = "cpu"
+MEMORY = "memory"
+EPHEMERAL_STORAGE = "ephemeral-storage"
+PODS = "pods"
+
+Amounts = dict[str, int]  # resource -> thousandths of a core, bytes or pieces
+
+# What scoring takes a container without a request to use, so that such pods do not pile up on one node.
+USUAL_REQUESTS: Mapping[str, int] = {CPU: 100, MEMORY: 200 * 1024 * 1024}
+
+_POD_LEVEL = (CPU, MEMORY, "hugepages-")
+
+
+def amount(resource: str, text: Any) -> int:
+    """A quantity of `resource` as a whole number. Raises ValueError for what is none."""
+    parsed = quantity.parse(str(text))
+    return parsed.milli if resource == CPU else parsed.value
+
+
+def amounts(quantities: Mapping[str, Any] | None) -> Amounts:
+    return {resource: amount(resource, text) for resource, text in (quantities or meta.EMPTY).items()}
+
+
+def allocatable(node: meta.Obj) -> Amounts:
+    """What pods may use of a node."""
+    status = meta.status(node)
+    return amounts(status.get("allocatable") or status.get("capacity"))
+
+
+def is_extended(resource: str) -> bool:
+    """Whether only pods that ask for `resource` care about it: everything but CPU, memory and local storage."""
+    return resource not in (CPU, MEMORY, EPHEMERAL_STORAGE, PODS)
+
+
+def of_container(container: Mapping[str, Any], missing: Mapping[str, int] = meta.EMPTY) -> Amounts:
+    """A limit without a request is a request, as defaulting makes it; `missing` stands in for what is not asked."""
+    resources = container.get("resources") or meta.EMPTY
+    asked = amounts(resources.get("limits"))
+    asked.update(amounts(resources.get("requests")))
+    for resource, usual in missing.items():
+        asked.setdefault(resource, usual)
+    return asked
+
+
+def of_pod(pod: meta.Obj, missing: Mapping[str, int] = meta.EMPTY) -> Amounts:
+    """What the scheduler and the node count for `pod`."""
+    spec = meta.spec(pod)
+    granted = _granted(pod)
+    total: Amounts = {}
+    for container in spec.get("containers") or ():
+        _add(total, _with_granted(of_container(container, missing), granted.get(container.get("name"))))
+    sidecars: Amounts = {}
+    peak: Amounts = {}
+    for container in spec.get("initContainers") or ():
+        asked = _with_granted(of_container(container, missing), granted.get(container.get("name")))
+        if container.get("restartPolicy") == "Always":
+            _add(total, asked)
+            _add(sidecars, asked)
+            _raise(peak, sidecars.items())
+        else:
+            _add(asked, sidecars)
+            _raise(peak, asked.items())
+    _raise(total, peak.items())
+    pod_level = (spec.get("resources") or meta.EMPTY).get("requests")
+    for resource, asked_for in amounts(pod_level).items():
+        if resource.startswith(_POD_LEVEL):
+            total[resource] = asked_for
+    _add(total, amounts(spec.get("overhead")))
+    return total
+
+
+def _granted(pod: meta.Obj) -> dict[Any, Amounts]:
+    """What the node holds for running containers, by name: during a resize the larger of old and new counts."""
+    found: dict[Any, Amounts] = {}
+    status = meta.status(pod)
+    for statuses in (status.get("containerStatuses"), status.get("initContainerStatuses")):
+        for one in statuses or ():
+            held: Amounts = {}
+            _raise(held, amounts(one.get("allocatedResources")).items())
+            _raise(held, amounts((one.get("resources") or meta.EMPTY).get("requests")).items())
+            if held:
+                found[one.get("name")] = held
+    return found
+
+
+def _with_granted(asked: Amounts, held: Amounts | None) -> Amounts:
+    if held:
+        _raise(asked, held.items())
+    return asked
+
+
+def _add(total: Amounts, more: Mapping[str, int]) -> None:
+    for resource, asked in more.items():
+        total[resource] = total.get(resource, 0) + asked
+
+
+def _raise(total: Amounts, floor: Iterable[tuple[str, int]]) -> None:
+    for resource, asked in floor:
+        if asked > total.get(resource, 0):
+            total[resource] = asked
