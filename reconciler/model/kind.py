@@ -34,7 +34,10 @@ class Version:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A printer column. `cell` gets the object and the wall time in seconds, and returns a JSON scalar."""
+    """A printer column. `cell` gets the object and the wall time in seconds, and returns a JSON scalar.
+
+    A description "@spec.replicas" stands for what the schema says of that field (model/schema.py: described).
+    """
 
     name: str
     cell: Callable[[meta.Obj, float], Any]
@@ -81,6 +84,10 @@ def no_warnings(_: meta.Obj, __: meta.Obj | None) -> Iterable[str]:
     return ()
 
 
+def no_conditions(_: meta.Obj) -> Iterable[Mapping[str, str]]:
+    return ()
+
+
 CRUD = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
 
@@ -113,6 +120,7 @@ class Kind:
     warn: Callable[[meta.Obj, meta.Obj | None], Iterable[str]] = no_warnings
     has_generation: bool = False
     columns: tuple[Column, ...] = ()
+    row_conditions: Callable[[meta.Obj], Iterable[Mapping[str, str]]] = no_conditions  # of a Table's row
     selectable_fields: Mapping[str, Callable[[meta.Obj], str]] = field(default_factory=dict)  # beside metadata.name/namespace
     name_rule: Literal["subdomain", "label", "label1035", "path", "rbac"] = "subdomain"
     graceful_seconds: Callable[[meta.Obj], int] | None = None  # pods: the grace a DELETE without one gets
@@ -122,11 +130,19 @@ class Kind:
     health: Callable[[meta.Obj], Health] = healthy
     order: int = 50  # GitOps wave: smaller is applied earlier, deleted later
     custom: bool = False  # made by a CustomResourceDefinition
+    # The Kind.id whose objects these are, where two groups serve one stored kind (events.k8s.io: "events"). Then
+    # to_hub and from_hub convert to and from that kind's hub form, and every other rule here works on it too.
+    stored_as: str = ""
 
     @property
     def id(self) -> str:
         """Kubernetes' GroupResource, such as "pods" or "deployments.apps": the name used everywhere in code."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def storage_id(self) -> str:
+        """The Kind.id under which objects are stored, watched and cached."""
+        return self.stored_as or self.id
 
     @property
     def hub_version(self) -> Version:

@@ -175,3 +175,16 @@ class Node:
 def reference(schema: Mapping[str, Any]) -> str:
     """The definition's name that a {"$ref": ...} schema points to."""
     return str(schema["$ref"]).rsplit("/", 1)[1]
+
+
+def described(root: Node, text: str) -> str:
+    """A column's description: "@spec.replicas" is what the schema says of that field, anything else itself."""
+    if not text.startswith("@"):
+        return text
+    node: Node | None = root
+    found: Mapping[str, Any] = EMPTY
+    for name in text[1:].split("."):
+        node = node.item if node is not None and node.type == "array" else node
+        found = node.properties.get(name, EMPTY) if node is not None else EMPTY
+        node = node.field(name) if node is not None else None
+    return str(found.get("description", ""))

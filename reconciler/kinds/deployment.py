@@ -1,0 +1,101 @@
+"""Deployment: rolls pods from one template to the next through ReplicaSets."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from reconciler.kinds import columns, pod_defaults, workload
+from reconciler.model import meta
+from reconciler.model.kind import Health, Kind, Version, scale, status_of
+
+PROGRESS_SECONDS = 600
+REVISION_ANNOTATION = "deployment.kubernetes.io/revision"
+HISTORY_ANNOTATION = "deployment.kubernetes.io/revision-history"
+DESIRED_ANNOTATION = "deployment.kubernetes.io/desired-replicas"
+MAX_ANNOTATION = "deployment.kubernetes.io/max-replicas"
+HASH_LABEL = "pod-template-hash"
+
+replicas = workload.replicas
+selector = workload.selector
+
+
+def strategy(deployment: meta.Obj) -> str:
+    return str((meta.spec(deployment).get("strategy") or {}).get("type") or "RollingUpdate")
+
+
+def is_paused(deployment: meta.Obj) -> bool:
+    return bool(meta.spec(deployment).get("paused"))
+
+
+def progress_deadline_seconds(deployment: meta.Obj) -> int:
+    wanted = meta.spec(deployment).get("progressDeadlineSeconds")
+    return PROGRESS_SECONDS if wanted is None else int(wanted)
+
+
+def revision_history_limit(deployment: meta.Obj) -> int:
+    wanted = meta.spec(deployment).get("revisionHistoryLimit")
+    return workload.HISTORY_LIMIT if wanted is None else int(wanted)
+
+
+def default(deployment: meta.Obj) -> meta.Obj:
+    return pod_defaults.inside(pod_defaults.template(deployment), "spec", _default_spec)
+
+
+def _default_spec(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    spec = pod_defaults.filled(
+        spec, {"replicas": 1, "revisionHistoryLimit": workload.HISTORY_LIMIT, "progressDeadlineSeconds": PROGRESS_SECONDS}
+    )
+    return {**spec, "strategy": _default_strategy(spec.get("strategy") or {})}
+
+
+def _default_strategy(wanted: Mapping[str, Any]) -> Mapping[str, Any]:
+    wanted = pod_defaults.filled(wanted, {"type": "RollingUpdate"})
+    if wanted["type"] != "RollingUpdate":
+        return wanted
+    rolling = pod_defaults.filled(wanted.get("rollingUpdate") or {}, {"maxUnavailable": "25%", "maxSurge": "25%"})
+    return {**wanted, "rollingUpdate": rolling}
+
+
+def health(deployment: meta.Obj) -> Health:
+    """As `kubectl rollout status` tells it."""
+    progressing = workload.condition(deployment, "Progressing")
+    if progressing is not None and progressing.get("reason") == "ProgressDeadlineExceeded":
+        return Health("Degraded", str(progressing.get("message") or "it exceeded its progress deadline"))
+    if is_paused(deployment):
+        return Health("Suspended", "it is paused")
+    wanted, updated = replicas(deployment), workload.count(deployment, "updatedReplicas")
+    available, total = workload.count(deployment, "availableReplicas"), workload.count(deployment, "replicas")
+    if not workload.observed(deployment):
+        return Health("Progressing", "its controller has not seen the newest spec yet")
+    if updated < wanted:
+        return Health("Progressing", f"{updated} of {wanted} pods are updated")
+    if total > updated:
+        return Health("Progressing", f"{total - updated} old pods are still to end")
+    if available < updated:
+        return Health("Progressing", f"{available} of {updated} updated pods are available")
+    return Health("Healthy")
+
+
+KIND = Kind(
+    group="apps",
+    kind="Deployment",
+    plural="deployments",
+    singular="deployment",
+    short_names=("deploy",),
+    categories=("all",),
+    versions=(Version(name="v1", schema="io.k8s.api.apps.v1.Deployment", default=default),),
+    subresources=(scale(), status_of("Deployment")),
+    prepare=workload.keep_status,
+    prepare_status=workload.keep_spec,
+    has_generation=True,
+    columns=(
+        columns.NAME,
+        columns.column("Ready", lambda d: f"{workload.count(d, 'readyReplicas')}/{replicas(d)}", "Number of the pod with ready state"),
+        columns.column("Up-to-date", lambda d: workload.count(d, "updatedReplicas"), "@status.updatedReplicas"),
+        columns.column("Available", lambda d: workload.count(d, "availableReplicas"), "@status.availableReplicas"),
+        columns.AGE,
+        *columns.of_template(columns.template_spec),
+        columns.column("Selector", lambda d: columns.selector_text(meta.spec(d).get("selector")), "@spec.selector", wide=True),
+    ),
+    health=health,
+    order=60,
+)

@@ -1,0 +1,143 @@
+"""Event: what happened to an object. Two groups serve the one stored kind, core and events.k8s.io."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from reconciler.kinds import columns
+from reconciler.model import meta
+from reconciler.model.kind import Column, Kind, Version
+
+# Field of the core form -> field of events.k8s.io. The rest has the same name in both.
+RENAMED = {
+    "involvedObject": "regarding",
+    "message": "note",
+    "source": "deprecatedSource",
+    "firstTimestamp": "deprecatedFirstTimestamp",
+    "lastTimestamp": "deprecatedLastTimestamp",
+    "count": "deprecatedCount",
+    "reportingComponent": "reportingController",
+}
+_BACK = {new: old for old, new in RENAMED.items()}
+_ALWAYS_CORE: Mapping[str, Any] = {
+    "reportingComponent": "",
+    "reportingInstance": "",
+    "source": {},
+    "firstTimestamp": None,
+    "lastTimestamp": None,
+}
+_DROPPED_NEW = ("reportingController", "reportingInstance", "deprecatedCount", "note")
+_CLUSTER_NAMESPACE = "default"  # where events about cluster-wide objects are
+
+
+def regarding(event: meta.Obj) -> Mapping[str, Any]:
+    return event.get("involvedObject") or meta.EMPTY
+
+
+def times(event: meta.Obj) -> int:
+    """How often it happened."""
+    series = event.get("series") or {}
+    return int(series.get("count") or event.get("count") or 1)
+
+
+def last_seen(event: meta.Obj) -> str:
+    """The time of its last occurrence, RFC 3339, "" when unknown."""
+    series = event.get("series") or {}
+    return str(series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime") or "")
+
+
+def first_seen(event: meta.Obj) -> str:
+    return str(event.get("firstTimestamp") or event.get("eventTime") or "")
+
+
+def to_core(event: meta.Obj) -> meta.Obj:
+    return {**_ALWAYS_CORE, **{_BACK.get(name, name): value for name, value in event.items()}, "apiVersion": "v1"}
+
+
+def to_new(event: meta.Obj) -> meta.Obj:
+    renamed = {RENAMED.get(name, name): value for name, value in event.items()}
+    kept = {name: value for name, value in renamed.items() if value or name not in _DROPPED_NEW}
+    return {**kept, "apiVersion": "events.k8s.io/v1"}
+
+
+def _object_cell(event: meta.Obj) -> str:
+    about = regarding(event)
+    kind, name = str(about.get("kind", "")).lower(), str(about.get("name", ""))
+    return f"{kind}/{name}" if name else kind
+
+
+def _source_cell(event: meta.Obj) -> str:
+    source = event.get("source") or {}
+    component = source.get("component") or event.get("reportingComponent") or ""
+    instance = source.get("host") or event.get("reportingInstance") or ""
+    return f"{component}, {instance}" if instance else str(component)
+
+
+COLUMNS = (
+    Column(
+        name="Last Seen",
+        cell=lambda event, now: columns.since(last_seen(event), now),
+        description="The time at which the most recent occurrence of this event was recorded.",
+    ),
+    columns.column(
+        "Type", lambda event: event.get("type", ""), "Type of this event (Normal, Warning), new types could be added in the future"
+    ),
+    columns.column("Reason", lambda event: event.get("reason", ""), "@reason"),
+    columns.column("Object", _object_cell, "@involvedObject"),
+    columns.column("Subobject", lambda event: regarding(event).get("fieldPath", ""), "@involvedObject.fieldPath", wide=True),
+    columns.column("Source", _source_cell, "@source", wide=True),
+    columns.column("Message", lambda event: str(event.get("message", "")).strip(), "@message"),
+    Column(
+        name="First Seen",
+        cell=lambda event, now: columns.since(first_seen(event), now),
+        description="@firstTimestamp",
+        priority=1,
+    ),
+    columns.column("Count", times, "@count", wide=True),
+    columns.WIDE_NAME,
+)
+
+
+def _about(field: str) -> Any:
+    return lambda event: str(regarding(event).get(field, ""))
+
+
+SELECTABLE = {
+    **{
+        f"involvedObject.{name}": _about(name)
+        for name in ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
+    },
+    "reason": lambda event: str(event.get("reason", "")),
+    "reportingComponent": lambda event: str(event.get("reportingComponent", "")),
+    "source": lambda event: str((event.get("source") or {}).get("component") or event.get("reportingComponent") or ""),
+    "type": lambda event: str(event.get("type", "")),
+}
+
+KINDS = (
+    Kind(
+        group="",
+        kind="Event",
+        plural="events",
+        singular="event",
+        short_names=("ev",),
+        versions=(Version(name="v1", schema="io.k8s.api.core.v1.Event"),),
+        columns=COLUMNS,
+        selectable_fields=SELECTABLE,
+        name_rule="subdomain",
+        create_on_update=True,
+        order=90,
+    ),
+    Kind(
+        group="events.k8s.io",
+        kind="Event",
+        plural="events",
+        singular="event",
+        short_names=("ev",),
+        versions=(Version(name="v1", schema="io.k8s.api.events.v1.Event", to_hub=to_core, from_hub=to_new),),
+        columns=COLUMNS,
+        selectable_fields={**SELECTABLE, **{name.replace("involvedObject", "regarding"): get for name, get in SELECTABLE.items()}},
+        name_rule="subdomain",
+        create_on_update=True,
+        stored_as="events",
+        order=90,
+    ),
+)

@@ -1,0 +1,138 @@
+"""Node: a machine that runs pods. Its status is measured by its agent; heart beats are Leases, not Node updates."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from reconciler.kinds import columns
+from reconciler.model import meta
+from reconciler.model.kind import Health, Kind, Subresource, Version, status_of
+
+ROLE_PREFIX = "node-role.kubernetes.io/"
+OLD_ROLE_LABEL = "kubernetes.io/role"
+HOSTNAME_LABEL = "kubernetes.io/hostname"
+LEASE_NAMESPACE = "kube-node-lease"
+UNSCHEDULABLE_TAINT = "node.kubernetes.io/unschedulable"
+NOT_READY_TAINT = "node.kubernetes.io/not-ready"
+UNREACHABLE_TAINT = "node.kubernetes.io/unreachable"
+
+
+def condition(node: meta.Obj, type: str) -> Mapping[str, Any] | None:
+    return next((one for one in meta.status(node).get("conditions") or () if one.get("type") == type), None)
+
+
+def is_ready(node: meta.Obj) -> bool:
+    found = condition(node, "Ready")
+    return found is not None and found.get("status") == "True"
+
+
+def is_unschedulable(node: meta.Obj) -> bool:
+    """Cordoned."""
+    return bool(meta.spec(node).get("unschedulable"))
+
+
+def is_schedulable(node: meta.Obj) -> bool:
+    return is_ready(node) and not is_unschedulable(node) and not meta.is_deleting(node)
+
+
+def taints(node: meta.Obj) -> Sequence[Mapping[str, Any]]:
+    return meta.spec(node).get("taints") or ()
+
+
+def capacity(node: meta.Obj) -> Mapping[str, str]:
+    return meta.status(node).get("capacity") or meta.EMPTY
+
+
+def allocatable(node: meta.Obj) -> Mapping[str, str]:
+    """What pods may use; the capacity where the node does not tell."""
+    return meta.status(node).get("allocatable") or capacity(node)
+
+
+def address(node: meta.Obj, type: str = "InternalIP") -> str:
+    """Its first address of a type, "" when it has none."""
+    return next((one["address"] for one in meta.status(node).get("addresses") or () if one.get("type") == type), "")
+
+
+def pod_cidrs(node: meta.Obj) -> tuple[str, ...]:
+    spec = meta.spec(node)
+    return tuple(spec.get("podCIDRs") or ((spec["podCIDR"],) if spec.get("podCIDR") else ()))
+
+
+def roles(node: meta.Obj) -> tuple[str, ...]:
+    found = {label.removeprefix(ROLE_PREFIX) for label in meta.labels(node) if label.startswith(ROLE_PREFIX)} - {""}
+    if meta.labels(node).get(OLD_ROLE_LABEL):
+        found.add(meta.labels(node)[OLD_ROLE_LABEL])
+    return tuple(sorted(found))
+
+
+def prepare(node: meta.Obj, old: meta.Obj | None) -> meta.Obj:
+    return node if old is None else {**node, "status": old.get("status") or {}}
+
+
+def prepare_status(node: meta.Obj, old: meta.Obj | None) -> meta.Obj:
+    return node if old is None else {**node, "spec": old.get("spec") or {}}
+
+
+def health(node: meta.Obj) -> Health:
+    found = condition(node, "Ready")
+    if found is None:
+        return Health("Unknown", "no node agent has reported yet")
+    if found.get("status") == "True":
+        return Health("Healthy")
+    return Health("Degraded", str(found.get("message") or "it is not ready"))
+
+
+def is_measurement(old: meta.Obj | None, new: meta.Obj) -> bool:
+    """Whether only heart beat times of conditions changed: lost in a crash without harm."""
+    return old is not None and _without_beats(old) == _without_beats(new)
+
+
+def _without_beats(node: meta.Obj) -> Any:
+    metadata = {k: v for k, v in meta.meta(node).items() if k not in ("resourceVersion", "managedFields")}
+    status = dict(meta.status(node))
+    status["conditions"] = [{k: v for k, v in one.items() if k != "lastHeartbeatTime"} for one in status.get("conditions") or ()]
+    return metadata, node.get("spec"), status
+
+
+def _status_cell(node: meta.Obj) -> str:
+    found = condition(node, "Ready")
+    text = "Unknown" if found is None else "Ready" if found.get("status") == "True" else "NotReady"
+    return f"{text},SchedulingDisabled" if is_unschedulable(node) else text
+
+
+def _info(name: str) -> Any:
+    return lambda node: (meta.status(node).get("nodeInfo") or {}).get(name) or columns.UNKNOWN
+
+
+KIND = Kind(
+    group="",
+    kind="Node",
+    plural="nodes",
+    singular="node",
+    short_names=("no",),
+    namespaced=False,
+    versions=(Version(name="v1", schema="io.k8s.api.core.v1.Node"),),
+    subresources=(
+        Subresource(name="proxy", kind="NodeProxyOptions", verbs=("create", "delete", "get", "patch", "update")),
+        status_of("Node"),
+    ),
+    prepare=prepare,
+    prepare_status=prepare_status,
+    columns=(
+        columns.NAME,
+        columns.column("Status", _status_cell, "The status of the node"),
+        columns.column("Roles", lambda node: columns.joined(roles(node)), "The roles of the node"),
+        columns.AGE,
+        columns.column(
+            "Version", lambda node: (meta.status(node).get("nodeInfo") or {}).get("kubeletVersion", ""), "@status.nodeInfo.kubeletVersion"
+        ),
+        columns.column("Internal-IP", lambda node: address(node) or columns.NONE, "@status.addresses", wide=True),
+        columns.column("External-IP", lambda node: address(node, "ExternalIP") or columns.NONE, "@status.addresses", wide=True),
+        columns.column("OS-Image", _info("osImage"), "@status.nodeInfo.osImage", wide=True),
+        columns.column("Kernel-Version", _info("kernelVersion"), "@status.nodeInfo.kernelVersion", wide=True),
+        columns.column("Container-Runtime", _info("containerRuntimeVersion"), "@status.nodeInfo.containerRuntimeVersion", wide=True),
+    ),
+    selectable_fields={"spec.unschedulable": lambda node: "true" if is_unschedulable(node) else "false"},
+    volatile=is_measurement,
+    health=health,
+    order=5,
+)

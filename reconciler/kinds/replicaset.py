@@ -1,0 +1,57 @@
+"""ReplicaSet: a number of equal pods."""
+
+from reconciler.kinds import columns, pod_defaults, workload
+from reconciler.model import meta
+from reconciler.model.kind import Health, Kind, Version, scale, status_of
+
+replicas = workload.replicas
+selector = workload.selector
+
+
+def ready_replicas(replica_set: meta.Obj) -> int:
+    return workload.count(replica_set, "readyReplicas")
+
+
+def available_replicas(replica_set: meta.Obj) -> int:
+    return workload.count(replica_set, "availableReplicas")
+
+
+def default(replica_set: meta.Obj) -> meta.Obj:
+    replica_set = pod_defaults.template(replica_set)
+    return pod_defaults.inside(replica_set, "spec", lambda spec: pod_defaults.filled(spec, {"replicas": 1}))
+
+
+def health(replica_set: meta.Obj) -> Health:
+    failed = workload.condition(replica_set, "ReplicaFailure")
+    if failed is not None and failed.get("status") == "True":
+        return Health("Degraded", str(failed.get("message", "")))
+    if not workload.observed(replica_set) or available_replicas(replica_set) < replicas(replica_set):
+        return Health("Progressing", f"{available_replicas(replica_set)} of {replicas(replica_set)} pods are available")
+    return Health("Healthy")
+
+
+KIND = Kind(
+    group="apps",
+    kind="ReplicaSet",
+    plural="replicasets",
+    singular="replicaset",
+    short_names=("rs",),
+    categories=("all",),
+    versions=(Version(name="v1", schema="io.k8s.api.apps.v1.ReplicaSet", default=default),),
+    subresources=(scale(), status_of("ReplicaSet")),
+    prepare=workload.empty_status(replicas=0),
+    prepare_status=workload.keep_spec,
+    has_generation=True,
+    columns=(
+        columns.NAME,
+        columns.column("Desired", replicas, "@spec.replicas", type="integer"),
+        columns.column("Current", lambda rs: workload.count(rs, "replicas"), "@status.replicas", type="integer"),
+        columns.column("Ready", ready_replicas, "@status.readyReplicas", type="integer"),
+        columns.AGE,
+        *columns.of_template(columns.template_spec),
+        columns.column("Selector", lambda rs: columns.selector_text(meta.spec(rs).get("selector")), "@spec.selector", wide=True),
+    ),
+    selectable_fields={"status.replicas": lambda rs: str(workload.count(rs, "replicas"))},
+    health=health,
+    order=60,
+)
