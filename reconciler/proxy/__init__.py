@@ -1,0 +1,1 @@
+"""Services become rules. `plan.py` decides which, `agent.py` and a backend put them in place."""
