@@ -55,8 +55,12 @@ def quoted(text: str) -> str:
 
 
 def marshal(value: Any) -> str:
-    """Compact JSON with sorted keys and <, > and & escaped: text that Go's encoder would write, byte for byte."""
-    text = json.dumps(value, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+    """Compact JSON with sorted keys, as Go's encoder would write it, byte for byte."""
+    return escaped(json.dumps(value, separators=(",", ":"), sort_keys=True, ensure_ascii=False))
+
+
+def escaped(text: str) -> str:
+    """JSON text with <, > and & as Go's encoder writes them."""
     if "<" in text or ">" in text or "&" in text:
         text = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
     return text
