@@ -1,0 +1,16 @@
+"""The one list of admission plugins, in kube-apiserver's order (its recommended plugins, as far as they exist here)."""
+
+from reconciler.api.admission import default_toleration_seconds, namespace_lifecycle, priority, service_account
+from reconciler.api.admission.chain import Chain
+
+
+def chain(*, mount_tokens: bool) -> Chain:
+    return Chain(
+        (
+            namespace_lifecycle.PLUGIN,
+            service_account.plugin(mount_tokens=mount_tokens),
+            priority.PODS,
+            priority.PRIORITY_CLASSES,
+            default_toleration_seconds.PLUGIN,
+        )
+    )

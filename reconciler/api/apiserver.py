@@ -1,0 +1,104 @@
+"""The API as one object: everything between the journal and its two doors, wired together.
+
+`start()` reads the journal, repairs allocations, and makes the objects that every cluster has; then `client()` opens
+the door for the same process and server.py the one for everybody else. Nothing here listens.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler.api import allocators, decoding, local, objects, ownership, subresources, watch
+from reconciler.api.admission import order
+from reconciler.api.cache import Cache
+from reconciler.client import protocol
+from reconciler.kit import clock, definitions, tasks
+from reconciler.model import errors, plan
+from reconciler.model.roster import Roster
+from reconciler.model.schema import Schemas
+from reconciler.store import types
+
+SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+ORIGIN = protocol.Origin(actor="apiserver")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    service_range: str = allocators.SERVICE_RANGE
+    node_ports: range = allocators.NODE_PORTS
+    mount_tokens: bool = True  # whether pods get their service account's token as a volume
+    secure_port: int = 6443  # what the `kubernetes` Service leads to
+
+
+class ApiServer:
+    """The objects of one journal, served by one process."""
+
+    def __init__(self, journal: types.Journal, roster: Roster, time: clock.Clock, settings: Settings = Settings()) -> None:
+        self.settings = settings
+        self.time = time
+        self.schemas = Schemas(definitions.load())
+        self.cache = Cache(journal)
+        self.watches = watch.Watches(self.cache)
+        self.decoder = decoding.Decoder(self.schemas, roster)
+        self.services = allocators.Services(settings.service_range, settings.node_ports)
+        self.objects = objects.Objects(
+            journal,
+            self.cache,
+            order.chain(mount_tokens=settings.mount_tokens),
+            self.decoder,
+            ownership.Owners(self.schemas),
+            self.services,
+            time,
+        )
+        self.subresources = subresources.Subresources(self.objects)
+        self.is_ready = False
+        self._tasks = tasks.Tasks()
+
+    @property
+    def roster(self) -> Roster:
+        return self.decoder.roster
+
+    async def start(self) -> None:
+        """Return once reads and writes work and the system's own objects exist."""
+        await self.cache.load()
+        self._tasks.start(self.cache.run(), "watch cache")
+        self.services.repair(item.obj for _, item in self.cache.shelf("services").in_order())
+        for name in SYSTEM_NAMESPACES:
+            await self._ensure("namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        await self._ensure("services", self._kubernetes_service())
+        self.is_ready = True
+
+    async def join(self) -> None:
+        """Wait until something that must run for ever fails, and raise that."""
+        await self._tasks.join()
+
+    async def close(self) -> None:
+        self.is_ready = False
+        await self._tasks.close()
+
+    def client(self, name: str = "reconciler") -> local.LocalClient:
+        """The door for the same process; `name` is the field manager of writes that name none."""
+        return local.LocalClient(self.objects, self.watches, self.subresources, name)
+
+    async def _ensure(self, kind: str, body: Mapping[str, Any]) -> None:
+        """Make an object unless there is one, or its kind is not served."""
+        if self.roster.get(kind) is None:
+            return
+        try:
+            await self.client("kube-apiserver").perform(plan.Create(kind=kind, body=body, why="every cluster has it"), ORIGIN)
+        except errors.StatusError as error:
+            if error.reason != "AlreadyExists":
+                raise
+
+    def _kubernetes_service(self) -> dict[str, Any]:
+        ports = [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": self.settings.secure_port}]
+        return {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {
+                "name": "kubernetes",
+                "namespace": "default",
+                "labels": {"component": "apiserver", "provider": "kubernetes"},
+            },
+            "spec": {"clusterIP": self.services.first_address, "ports": ports, "type": "ClusterIP", "sessionAffinity": "None"},
+        }

@@ -1,0 +1,116 @@
+"""From a parsed body to a defaulted object in the caller's version: names, types, unknown fields, defaults.
+
+What the body is made of was parsed in bodies.py; what the fields mean is model/decode.py's and the kind's business.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from reconciler.api.calls import Call
+from reconciler.model import decode, errors, meta
+from reconciler.model.roster import Roster
+from reconciler.model.schema import Schemas
+
+# What kube-apiserver names in its errors; clients match on the words before it.
+_SCHEME = "pkg/api/legacyscheme/scheme.go:30"
+
+
+class Decoder:
+    """Checks bodies against the schemas of the kinds. `roster` is replaced when definitions change."""
+
+    def __init__(self, schemas: Schemas, roster: Roster) -> None:
+        self.schemas = schemas
+        self.roster = roster
+
+    def decode(self, call: Call, body: Any, duplicates: Sequence[str] = ()) -> meta.Obj:
+        """The object that a POST or PUT carries. Raises StatusError 400."""
+        if not isinstance(body, Mapping):
+            raise self._unhandled(call, f"json: cannot unmarshal {_json_type(body)} into Go value of type v1.{call.kind.kind}")
+        body = self._identified(call, body)
+        return call.version.default(self._placed(call, self.typed(call, body, duplicates)))
+
+    def redecode(self, call: Call, obj: Mapping[str, Any]) -> meta.Obj:
+        """An object that the server itself merged, in canonical form and defaulted."""
+        return call.version.default(self._placed(call, self.typed(call, self._identified(call, obj))))
+
+    def patched(self, call: Call, obj: Any, quoted: Callable[[], str], duplicates: Sequence[str] = ()) -> meta.Obj:
+        """What a patch made. Raises StatusError 422 which quotes it, where it is no valid object."""
+        if not isinstance(obj, Mapping):
+            raise errors.bad_request(f"a patch must leave an object, not {_json_type(obj)}")
+        identified = self._identified(call, obj)
+        try:
+            typed, unknown = self._checked(call, identified)
+        except decode.DecodeError as error:
+            raise _unpatchable(quoted(), str(error)) from None
+        complaints = [*duplicates, *(f'unknown field "{path}"' for path in unknown)]
+        if complaints and call.field_validation == "Strict":
+            raise _unpatchable(quoted(), f"strict decoding error: {', '.join(complaints)}")
+        self.complain(call, complaints)
+        return call.version.default(self._placed(call, typed))
+
+    def typed(self, call: Call, body: Mapping[str, Any], duplicates: Sequence[str] = ()) -> dict[str, Any]:
+        """`body` in canonical form; unknown and duplicate fields are dropped, warned of or refused."""
+        try:
+            obj, unknown = self._checked(call, body)
+        except decode.DecodeError as error:
+            raise self._unhandled(call, str(error)) from None
+        self.complain(call, [*duplicates, *(f'unknown field "{path}"' for path in unknown)])
+        return obj
+
+    def complain(self, call: Call, complaints: Sequence[str]) -> None:
+        """Deal with what strict decoding found, as the request's fieldValidation says."""
+        if not complaints or call.field_validation == "Ignore":
+            return
+        if call.field_validation == "Strict":
+            raise self._unhandled(call, f"strict decoding error: {', '.join(complaints)}")
+        for complaint in complaints:
+            call.warn(complaint)
+
+    def _checked(self, call: Call, body: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+        if call.kind.custom:
+            return dict(body), ()
+        decoded = decode.decode(self.schemas.of(call.version.schema), body)
+        return decoded.obj, decoded.unknown
+
+    def _identified(self, call: Call, body: Mapping[str, Any]) -> dict[str, Any]:
+        """`body` with apiVersion and kind, which may be left out but not be another kind's."""
+        api_version, kind = call.kind.api_version(call.version.name), call.kind.kind
+        sent_version, sent_kind = body.get("apiVersion") or api_version, body.get("kind") or kind
+        if (sent_version, sent_kind) == (api_version, kind):
+            return {**body, "apiVersion": api_version, "kind": kind}
+        short = str(sent_version).rsplit("/", 1)[-1]
+        if self.roster.of_object(str(sent_version), str(sent_kind)) is not None:
+            package = call.kind.group.split(".")[0] or "core"
+            detail = f"converting ({short}.{sent_kind}) to ({package}.{kind}): unknown conversion"
+        else:
+            detail = f'no kind "{sent_kind}" is registered for version "{sent_version}" in scheme "{_SCHEME}"'
+        raise errors.bad_request(f'{sent_kind} in version "{short}" cannot be handled as a {kind}: {detail}')
+
+    def _placed(self, call: Call, obj: dict[str, Any]) -> dict[str, Any]:
+        """`obj` with the name and namespace of the request, which it must not contradict."""
+        metadata = dict(obj.get("metadata") or {})
+        if call.name and metadata.get("name") != call.name:
+            if not metadata.get("name"):
+                raise errors.bad_request(f"the name of the object ({call.name} based on URL) was undeterminable: name must be provided")
+            raise errors.bad_request(f"the name of the object ({metadata['name']}) does not match the name on the URL ({call.name})")
+        if call.namespace:
+            if metadata.get("namespace", call.namespace) != call.namespace:
+                raise errors.bad_request("the namespace of the provided object does not match the namespace sent on the request")
+            metadata["namespace"] = call.namespace
+        else:
+            metadata.pop("namespace", None)
+        return {**obj, "metadata": metadata}
+
+    def _unhandled(self, call: Call, detail: str) -> errors.StatusError:
+        kind = call.kind.kind
+        return errors.bad_request(f'{kind} in version "{call.version.name}" cannot be handled as a {kind}: {detail}')
+
+
+def _unpatchable(quoted: str, detail: str) -> errors.StatusError:
+    error = errors.FieldError("patch", "FieldValueInvalid", f"Invalid value: {quoted}: {detail}")
+    message = f' "" is invalid: {error}'
+    return errors.StatusError(422, "Invalid", message, details={"causes": [error.cause()]})
+
+
+def _json_type(value: Any) -> str:
+    return {str: "string", bool: "bool", list: "array", type(None): "null"}.get(type(value), "number")

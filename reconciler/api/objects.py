@@ -1,0 +1,333 @@
+"""Create, update, patch and delete for the objects of any kind: from a decoded body to compare-and-put.
+
+Order of a write, as in kube-apiserver: decode and default in the caller's version -> managedFields -> hub ->
+mutating admission -> identity and `prepare` -> allocation -> validate -> validating admission -> put if nobody else
+wrote meanwhile; otherwise everything is decided anew on what is stored then.
+Invariants: nothing published is changed; a write that changes nothing makes no revision; every deciding step is
+synchronous, only the commit is awaited.
+Deliberately not here: HTTP, subresources with bodies of their own kind (subresources.py), reads (reading.py).
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from reconciler.api import allocators, decoding, deletion, identity, ownership, patching
+from reconciler.api.admission.chain import Attributes, Chain
+from reconciler.api.cache import Cache, Item
+from reconciler.api.calls import Call, DeleteOptions
+from reconciler.kit import clock, ids
+from reconciler.model import apply, errors, meta, metadata
+from reconciler.store import types
+
+ATTEMPTS = 8  # decisions on one unconditional write before the caller is told of the conflict
+NAMES_TRIED = 8  # generated names tried before giving up
+MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
+UNVERSIONED = "must be specified for an update"
+
+Decide = Callable[[Item | None], deletion.Verdict]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a write came to: the object as it is (or, `gone`, as it was), and the revision; 0 where none was made."""
+
+    item: Item
+    revision: int
+    created: bool = False
+    gone: bool = False
+
+
+class Objects:
+    """The write path over one journal."""
+
+    def __init__(
+        self,
+        journal: types.Journal,
+        cache: Cache,
+        admission: Chain,
+        decoder: decoding.Decoder,
+        owners: ownership.Owners,
+        services: allocators.Services,
+        time: clock.Clock,
+    ) -> None:
+        self.journal = journal
+        self.cache = cache
+        self.admission = admission
+        self.decoder = decoder
+        self.owners = owners
+        self.services = services
+        self.time = time
+
+    async def create(self, call: Call, body: Any, duplicates: Sequence[str] = ()) -> Done:
+        """POST of an object in the caller's version; `duplicates` are the parser's complaints. Raises StatusError."""
+        obj = self.decoder.decode(call, body, duplicates)
+        if meta.resource_version(obj) not in ("", "0"):
+            raise errors.StatusError(500, "", "resourceVersion should not be set on objects to be created")
+        prefix = "" if meta.name(obj) else str(meta.meta(obj).get("generateName") or "")
+        refusal: errors.StatusError | None = None
+        for _ in range(NAMES_TRIED if prefix else 1):
+            name = identity.generated_name(prefix, ids.random_suffix()) if prefix else meta.name(obj)
+            named = replace(call, name=name)
+            try:
+                return await self._settle(named, functools.partial(self._creation, named, obj))
+            except errors.StatusError as error:
+                if error.reason != "AlreadyExists":
+                    raise
+                refusal = error
+        assert refusal is not None
+        raise refusal
+
+    async def update(self, call: Call, body: Any, duplicates: Sequence[str] = ()) -> Done:
+        """PUT of an object, or with `call.subresource` of its status, in the caller's version."""
+        obj = self.decoder.decode(call, body, duplicates)
+        uid, wanted = meta.uid(obj), _revision(obj)
+
+        def decide(current: Item | None) -> deletion.Verdict:
+            if current is None:
+                if not call.kind.create_on_update or call.subresource:
+                    raise call.not_found()
+                return self._creation(call, obj, None)
+            if uid and uid != meta.uid(current.obj):
+                raise call.conflict(_uid_mismatch(call, uid, current))
+            if wanted and wanted != current.revision:
+                raise call.conflict(MODIFIED)
+            if not wanted and not call.kind.unconditional_update:
+                field = errors.FieldError("metadata.resourceVersion", "FieldValueInvalid", f"Invalid value: {wanted:#x}: {UNVERSIONED}")
+                raise errors.invalid_object(call.kind.plural, call.kind.group, call.name, [field])
+            return self._change(call, obj, current)
+
+        return await self._settle(call, decide)
+
+    async def patch(self, call: Call, patch: patching.Patch) -> Done:
+        """PATCH of any of the four types; an apply to what does not exist creates it."""
+
+        def decide(current: Item | None) -> deletion.Verdict:
+            if current is None:
+                if not patch.creates or call.subresource:
+                    raise call.not_found()
+                return self._creation(call, self._applied(call, patch, None), None, tracked=True)
+            if patch.uid and patch.uid != meta.uid(current.obj):
+                raise call.conflict(_uid_mismatch(call, patch.uid, current))
+            if patch.resource_version and patch.resource_version != str(current.revision):
+                raise call.conflict(MODIFIED)
+            if patch.creates:
+                return self._change(call, self._applied(call, patch, current.obj), current, tracked=True)
+            obj = patching.patched(self.decoder, call, patch, current.obj)
+            if _revision(obj) not in (0, current.revision):
+                raise call.conflict(MODIFIED)
+            if meta.uid(obj) not in ("", meta.uid(current.obj)):
+                raise call.conflict(_uid_mismatch(call, meta.uid(obj), current))
+            return self._change(call, obj, current)
+
+        return await self._settle(call, decide)
+
+    async def delete(self, call: Call, options: DeleteOptions) -> Done:
+        def decide(current: Item | None) -> deletion.Verdict:
+            if current is None:
+                raise call.not_found()
+            _check_preconditions(call, options, current)
+            self.admission.validate(self._attributes(call, "DELETE", current.obj), current.obj)
+            return deletion.delete(call.kind, current.obj, options, self.time.now())
+
+        return await self._settle(call, decide)
+
+    async def delete_collection(self, call: Call, items: Sequence[Item], options: DeleteOptions) -> None:
+        """Delete the listed objects, those that vanish meanwhile too."""
+        for item in items:
+            try:
+                await self.delete(replace(call, namespace=meta.namespace(item.obj), name=meta.name(item.obj)), options)
+            except errors.StatusError as error:
+                if error.code != 404:
+                    raise
+
+    async def change(self, call: Call, decide: Callable[[meta.Obj], meta.Obj]) -> Done:
+        """A subresource's own write: `decide` gives the successor of the stored object, already valid."""
+
+        def verdict(current: Item | None) -> deletion.Verdict:
+            if current is None:
+                raise call.not_found()
+            return self._succession(call, decide(current.obj), current)
+
+        return await self._settle(call, verdict)
+
+    async def _settle(self, call: Call, decide: Decide) -> Done:
+        """Decide on what is stored, write, and decide again when someone else wrote meanwhile."""
+        await self.cache.fresh()
+        current = self._current(call)
+        for _ in range(ATTEMPTS):
+            verdict = decide(current)
+            try:
+                return await self._commit(call, verdict, current)
+            except types.Conflict as conflict:
+                current = Item.of(conflict.actual) if conflict.actual is not None and conflict.actual.value is not None else None
+        raise call.conflict(MODIFIED)
+
+    async def _commit(self, call: Call, verdict: deletion.Verdict, current: Item | None) -> Done:
+        if current is not None and not verdict.gone and (verdict.obj is current.obj or same_object(verdict.obj, current)):
+            return Done(current, 0)
+        obj = identity.unstamped(verdict.obj)
+        if call.dry_run:
+            return Done(_unsaved(obj, current), 0, created=current is None, gone=verdict.gone)
+        key = types.key_of(call.kind.storage_id, call.namespace, call.name)
+        operation = _removal(key, current) if verdict.gone else self._put(call, key, obj, current)
+        try:
+            (entry,) = await self.journal.commit((operation,), call.provenance)
+        except types.Full as full:
+            raise errors.insufficient_storage(f"the journal accepts no writes but deletions: {full}") from full
+        if verdict.gone:
+            self._released(call, verdict.obj)
+            return Done(Item(_with_revision(verdict.obj, entry.mod_revision), entry.mod_revision, b""), entry.mod_revision, gone=True)
+        return Done(Item.of(entry), entry.mod_revision, created=current is None)
+
+    def _put(self, call: Call, key: str, obj: meta.Obj, current: Item | None) -> types.Put:
+        value = orjson.dumps(obj)
+        if len(value) > types.MAX_VALUE_BYTES:
+            raise errors.StatusError(413, "RequestEntityTooLarge", f"the stored object would be larger than {types.MAX_VALUE_BYTES} bytes")
+        before = current.obj if current is not None else None
+        return types.Put(
+            key,
+            value,
+            expect=current.revision if current is not None else 0,
+            obj=obj,
+            durability=types.Durability.VOLATILE if call.kind.volatile(before, obj) else types.Durability.DURABLE,
+            spec_changed=before is None or not identity.same_spec(obj, before),
+        )
+
+    def _applied(self, call: Call, patch: patching.Patch, live: meta.Obj | None) -> meta.Obj:
+        config = patching.configuration(call, patch)
+        merged = self.owners.applied(call, config, live, clock.rfc3339(self.time.now()), force=patch.force)
+        return self.decoder.redecode(call, merged)
+
+    def _creation(self, call: Call, obj: meta.Obj, current: Item | None, tracked: bool = False) -> deletion.Verdict:
+        if current is not None:
+            raise _exists(call, call.name, meta.meta(obj).get("generateName"))
+        now = clock.rfc3339(self.time.now())
+        if not tracked:
+            obj = self.owners.created(call, obj, now)
+        obj = call.version.to_hub(obj)
+        attributes = self._attributes(call, "CREATE", None)
+        obj = self.admission.admit(attributes, obj)
+        obj = identity.created(call.kind, obj, namespace=call.namespace, name=call.name, uid=ids.uid(), now=now)
+        obj = call.kind.prepare(obj, None)
+        obj, release = self.services.allocate(call.kind, obj, None)
+        try:
+            self._validate(call, obj, None)
+            self.admission.validate(attributes, obj)
+        except errors.StatusError:
+            release()
+            raise
+        if call.dry_run:
+            release()
+        return deletion.Verdict(obj)
+
+    def _change(self, call: Call, obj: meta.Obj, current: Item, tracked: bool = False) -> deletion.Verdict:
+        """The successor of `current` that an update in the caller's version asks for."""
+        if not tracked:
+            obj = self.owners.updated(call, obj, current.obj, clock.rfc3339(self.time.now()))
+        obj = call.version.to_hub(obj)
+        attributes = self._attributes(call, "UPDATE", current.obj)
+        obj = self.admission.admit(attributes, obj)
+        obj = identity.updated(obj, current.obj)
+        if call.subresource:
+            obj = call.kind.prepare_status(obj, current.obj)
+        else:
+            obj = call.kind.prepare(obj, current.obj)
+            obj = identity.next_generation(call.kind, dict(obj), current.obj)
+        obj = apply.settle_times(current.obj, obj)
+        obj, release = self.services.allocate(call.kind, obj, current.obj)
+        try:
+            self._validate(call, obj, current.obj)
+            self.admission.validate(attributes, obj)
+        except errors.StatusError:
+            release()
+            raise
+        return self._succession(call, obj, current)
+
+    def _succession(self, call: Call, obj: meta.Obj, current: Item) -> deletion.Verdict:
+        """An update that takes the last finalizer of an object which is being deleted removes it."""
+        return deletion.Verdict(obj, gone=meta.is_deleting(current.obj) and deletion.is_finished(call.kind, obj))
+
+    def _validate(self, call: Call, obj: meta.Obj, old: meta.Obj | None) -> None:
+        kind = call.kind
+        refused = metadata.refused(kind, obj, old)
+        refused += kind.validate_status(obj, old) if call.subresource else kind.validate(obj, old)
+        if refused:
+            raise errors.invalid_object(kind.kind, kind.group, meta.name(obj), refused)
+        for text in kind.warn(obj, old):
+            call.warn(text)
+
+    def _attributes(self, call: Call, operation: str, old: meta.Obj | None) -> Attributes:
+        return Attributes(call=call, operation=operation, old=old, cache=self.cache)
+
+    def _current(self, call: Call) -> Item | None:
+        return self.cache.get(call.kind.storage_id, call.namespace, call.name)
+
+    def _released(self, call: Call, obj: meta.Obj) -> None:
+        self.services.release(call.kind, obj)
+
+
+def same_object(obj: meta.Obj, current: Item) -> bool:
+    """Whether storing `obj` would change nothing."""
+    return identity.unstamped(obj) == identity.unstamped(current.obj)
+
+
+def _removal(key: str, current: Item | None) -> types.Remove:
+    assert current is not None
+    return types.Remove(key, expect=current.revision)
+
+
+def _unsaved(obj: meta.Obj, current: Item | None) -> Item:
+    """The outcome of a dry run: an update shows the revision it was decided on, a creation none."""
+    return Item(_with_revision(obj, current.revision), current.revision, b"") if current is not None else Item(obj, 0, b"")
+
+
+def _with_revision(obj: meta.Obj, revision: int) -> dict[str, Any]:
+    return meta.put(obj, ("metadata", "resourceVersion"), str(revision))
+
+
+def _revision(obj: meta.Obj) -> int:
+    """The revision that an update insists on; 0 for none. Raises StatusError 500 as kube-apiserver does."""
+    text = meta.resource_version(obj)
+    if text and not (text.isascii() and text.isdigit()):
+        raise errors.StatusError(500, "", f'strconv.ParseUint: parsing "{text}": invalid syntax')
+    return int(text or 0)
+
+
+def _exists(call: Call, name: str, prefix: Any) -> errors.StatusError:
+    error = errors.already_exists(call.kind.plural, call.kind.group, name)
+    if not prefix:
+        return error
+    message = f"{error.message}, the server was not able to generate a unique name for the object"
+    return errors.StatusError(409, "AlreadyExists", message, details=error.details, retry_after_seconds=1)
+
+
+def _uid_mismatch(call: Call, uid: str, current: Item) -> str:
+    key = f"/registry/{call.kind.plural}/{call.namespace + '/' if call.namespace else ''}{call.name}"
+    found = meta.uid(current.obj)
+    return (
+        f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: "
+        f"Precondition failed: UID in precondition: {uid}, UID in object meta: {found}"
+    )
+
+
+def _check_preconditions(call: Call, options: DeleteOptions, current: Item) -> None:
+    detail = ""
+    if options.uid and options.uid != meta.uid(current.obj):
+        detail = (
+            f"the UID in the precondition ({options.uid}) does not match the UID in record ({meta.uid(current.obj)})."
+            " The object might have been deleted and then recreated"
+        )
+    elif options.resource_version and options.resource_version != str(current.revision):
+        detail = (
+            f"the ResourceVersion in the precondition ({options.resource_version}) does not match the ResourceVersion"
+            f" in record ({current.revision}). The object might have been modified"
+        )
+    if detail:
+        kind = call.kind
+        message = f'Operation cannot be fulfilled on {kind.kind}{"." + kind.group if kind.group else ""} "{call.name}": {detail}'
+        details = {"name": call.name, **({"group": kind.group} if kind.group else {}), "kind": kind.kind}
+        raise errors.StatusError(409, "Conflict", message, details=details)

@@ -1,0 +1,36 @@
+"""managedFields of every write, through model/apply: forms are made once per version and subresource."""
+
+from reconciler.api.calls import Call
+from reconciler.model import apply, meta
+from reconciler.model.apply import form
+from reconciler.model.schema import Schemas
+
+
+class Owners:
+    def __init__(self, schemas: Schemas) -> None:
+        self._schemas = schemas
+        self._forms: dict[tuple[str, str, str], form.Form] = {}
+
+    def created(self, call: Call, obj: meta.Obj, now: str) -> meta.Obj:
+        """A new object in the caller's version, with its first owner."""
+        return apply.track(self._form(call), None, obj, call.manager, now)
+
+    def updated(self, call: Call, obj: meta.Obj, live: meta.Obj, now: str) -> meta.Obj:
+        """An update in the caller's version over the stored object `live`."""
+        return apply.track(self._form(call), call.shown(live), obj, call.manager, now)
+
+    def applied(self, call: Call, config: meta.Obj, live: meta.Obj | None, now: str, *, force: bool) -> meta.Obj:
+        """What applying `config` over the stored object makes. Raises StatusError 409 with the conflicts."""
+        shown = call.shown(live) if live is not None else None
+        return apply.apply(self._form(call), shown, config, call.manager, now, force=force)
+
+    def forget(self) -> None:
+        """Forget the forms after a definition changed."""
+        self._forms.clear()
+
+    def _form(self, call: Call) -> form.Form:
+        key = (call.kind.id, call.version.name, call.subresource)
+        found = self._forms.get(key)
+        if found is None:
+            found = self._forms[key] = form.of(call.kind, call.version.name, self._schemas, call.subresource)
+        return found

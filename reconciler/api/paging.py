@@ -1,0 +1,126 @@
+"""LIST: which objects, as of which revision, in pages that stay consistent.
+
+From the watch cache where the newest or "not older than" is asked for, from the journal's history for an exact
+revision and for every page after the first. A continue token is Kubernetes' own form: base64 of the revision and the
+last key. Wording follows k8s.io/apiserver/pkg/storage.
+"""
+
+import base64
+import binascii
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import orjson
+
+from reconciler.api import selecting
+from reconciler.api.cache import Cache, Item
+from reconciler.api.watch import Interest
+from reconciler.model import errors, selectors
+from reconciler.model.kind import Kind
+from reconciler.store import types
+
+TOKEN_VERSION = "meta.k8s.io/v1"  # noqa: S105 - the version of the token's form
+EXPIRED = (
+    "The provided continue parameter is too old to display a consistent list result. You can start a new list without the"
+    " continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing"
+    " with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the"
+    " time the first chunk was returned and now may show up in the list."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    labels: selectors.Selector = selectors.EVERYTHING
+    fields: selecting.Terms = ()
+    limit: int = 0
+    token: str = ""
+    revision: int | None = None  # None: the newest; 0: whatever the cache has
+    match: Literal["", "Exact", "NotOlderThan"] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    items: list[Item]
+    revision: int
+    token: str = ""
+    remaining: int | None = None  # how many more there are, where no selector makes that unknowable
+
+
+async def page(cache: Cache, kind: Kind, namespace: str | None, request: Request) -> Page:
+    """The objects of a kind, of one namespace or (None) of all. Raises StatusError 400, 410, 504."""
+    interest = Interest(kind=kind.storage_id, namespace=namespace, labels=request.labels, fields=request.fields)
+    if request.token:
+        revision, start = _decoded(request.token)
+        if revision < 0:  # a token that was given for an inconsistent continuation
+            await cache.fresh()
+            return _cut(cache.shelf(kind.storage_id).in_order(namespace, start), interest, request.limit, cache.revision)
+        return _cut(await _past(cache, kind, namespace, revision, start), interest, request.limit, revision)
+    if request.match == "Exact" and request.revision:
+        return _cut(await _past(cache, kind, namespace, request.revision, ""), interest, request.limit, request.revision)
+    if request.revision is None:
+        await cache.fresh()
+    else:
+        await cache.at_least(request.revision)
+    name = next((term.value for term in request.fields if term.field == "metadata.name" and not term.negated), None)
+    if name is not None and (namespace is not None or not kind.namespaced):
+        item = cache.get(kind.storage_id, namespace or "", name)
+        found = [] if item is None or not interest.holds(item) else [item]
+        return Page(found, cache.revision)
+    return _cut(cache.shelf(kind.storage_id).in_order(namespace), interest, request.limit, cache.revision)
+
+
+async def _past(cache: Cache, kind: Kind, namespace: str | None, revision: int, start: str) -> Iterator[tuple[str, Item]]:
+    prefix = f"{kind.storage_id}/" if namespace is None else f"{kind.storage_id}/{namespace}/"
+    try:
+        found = await cache.journal.range(prefix, start=f"{kind.storage_id}/{start}\0" if start else "", revision=revision)
+    except types.Compacted:
+        if not start:
+            raise errors.gone("The resourceVersion for the provided list is too old.") from None
+        details = errors.StatusError(410, "Expired", EXPIRED)
+        raise details from None
+    except types.FutureRevision:
+        await cache.at_least(revision)
+        raise
+    skip = len(kind.storage_id) + 1
+    return ((entry.key[skip:], Item.of(entry)) for entry in found.entries)
+
+
+def _cut(found: Iterable[tuple[str, Item]], interest: Interest, limit: int, revision: int) -> Page:
+    if not limit:
+        if not interest.is_selective:
+            return Page([item for _, item in found], revision)
+        return Page([item for _, item in found if interest.holds(item)], revision)
+    items: list[Item] = []
+    last = ""
+    rest = iter(found)
+    for key, item in rest:
+        if not interest.holds(item):
+            continue
+        if len(items) == limit:
+            remaining = None if interest.is_selective else 1 + sum(1 for _ in rest)
+            return Page(items, revision, _encoded(revision, last), remaining)
+        items.append(item)
+        last = key
+    return Page(items, revision)
+
+
+def _encoded(revision: int, key: str) -> str:
+    token = orjson.dumps({"v": TOKEN_VERSION, "rv": revision, "start": key + "\0"})
+    return base64.urlsafe_b64encode(token).decode().rstrip("=")
+
+
+def _decoded(token: str) -> tuple[int, str]:
+    """(revision, the key behind which to go on). Raises StatusError 400."""
+    try:
+        fields = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+    except (binascii.Error, ValueError):
+        raise errors.bad_request("continue key is not valid: illegal base64 data") from None
+    if not isinstance(fields, dict) or fields.get("v") != TOKEN_VERSION:
+        raise errors.bad_request("continue key is not valid: server does not recognize this encoded version")
+    revision, start = fields.get("rv"), fields.get("start")
+    if not isinstance(revision, int) or not isinstance(start, str) or ".." in start.split("/"):
+        raise errors.bad_request("continue key is not valid: encoded key is not valid")
+    if not revision:
+        raise errors.bad_request("continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)")
+    return revision, start.rstrip("\0")

@@ -1,0 +1,70 @@
+"""PATCH: what the four patch types make of a stored object, in the caller's version."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler.api.calls import Call
+from reconciler.api.decoding import Decoder
+from reconciler.model import errors, govalue, meta
+from reconciler.model import patch as patches
+from reconciler.model.plan import PatchType
+
+NO_STRATEGIC = (
+    "the body of the request was in an unknown format - accepted media types include:"
+    " application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patch:
+    """`body` is a mapping, for "json" a list of operations. `uid` and `resource_version` are preconditions."""
+
+    type: PatchType
+    body: Any
+    force: bool = False
+    uid: str = ""
+    resource_version: str = ""
+    duplicates: tuple[str, ...] = ()
+
+    @property
+    def creates(self) -> bool:
+        return self.type == "apply"
+
+
+def patched(decoder: Decoder, call: Call, patch: Patch, live: meta.Obj) -> meta.Obj:
+    """The object in the caller's version that a patch (not an apply) makes of the stored one. Raises StatusError."""
+    shown = call.shown(live)
+    if patch.type == "strategic":
+        if call.kind.custom:
+            raise errors.StatusError(415, "UnsupportedMediaType", NO_STRATEGIC)
+        merged = patches.strategic_patch(decoder.schemas.of(call.version.schema), shown, patch.body)
+    else:
+        merged = plainly_patched(patch, shown, strict=call.field_validation != "Ignore")
+    return decoder.patched(call, merged, lambda: _quoted(patch, shown, merged), patch.duplicates)
+
+
+def configuration(call: Call, patch: Patch) -> meta.Obj:
+    """An applied configuration with the name and namespace of the request. Raises StatusError."""
+    if not isinstance(patch.body, Mapping):
+        raise errors.bad_request("an applied configuration must be an object")
+    metadata = dict(patch.body.get("metadata") or {})
+    for key, value in (("name", call.name), ("namespace", call.namespace)):
+        if value and metadata.setdefault(key, value) != value:
+            raise errors.bad_request(f"metadata.{key} of the applied configuration is {metadata[key]}, the request is for {value}")
+    return {**patch.body, "metadata": metadata}
+
+
+def plainly_patched(patch: Patch, document: meta.Obj, *, strict: bool = True) -> meta.Obj:
+    """A JSON or merge patch on any JSON object. Raises StatusError."""
+    if patch.type == "json":
+        made: meta.Obj = patches.json_patch(document, patch.body, strict=strict)
+        return made
+    return patches.merge_patch(document, patch.body)
+
+
+def _quoted(patch: Patch, before: meta.Obj, after: meta.Obj) -> str:
+    """How upstream quotes what a patch made, where that is no valid object."""
+    if patch.type == "strategic":
+        return govalue.plain(patch.body)
+    return patches.shown(before, after, sort_new=patch.type == "merge")

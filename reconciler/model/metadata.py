@@ -1,0 +1,126 @@
+"""What every object's metadata must fulfil: k8s.io/apimachinery/pkg/api/validation/objectmeta.go, as a pure function.
+
+`refused` is asked for every write, by the server and by offline checks alike. It looks at metadata only; what a
+kind demands beyond it is the kind's own `validate`.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from reconciler.model import errors, meta, names
+from reconciler.model.errors import FieldError
+from reconciler.model.kind import Kind
+
+ANNOTATIONS_MOST_BYTES = 256 * 1024
+STANDARD_FINALIZERS = frozenset({"kubernetes", "orphan", "foregroundDeletion"})
+GENERATED_SUFFIX = "aaaaa"  # stands for the random part when a generateName is checked as a prefix
+
+_RULES: Mapping[str, Callable[[str], tuple[str, ...]]] = {
+    "subdomain": names.dns_subdomain,
+    "label": names.dns_label,
+    "label1035": names.dns_label_1035,
+    "path": names.path_segment,
+    "rbac": names.path_segment,
+}
+
+
+def refused(kind: Kind, obj: meta.Obj, old: meta.Obj | None = None) -> list[FieldError]:
+    """The refused fields of `obj`'s metadata; `old` is what is stored, None on creation."""
+    metadata = meta.meta(obj)
+    found = [] if old is not None else list(_name(kind, metadata))
+    labels, annotations = metadata.get("labels"), metadata.get("annotations")
+    if annotations:
+        found += _annotations(annotations)
+    if labels:
+        found += _labels(labels)
+    if metadata.get("ownerReferences"):
+        found += _owners(metadata["ownerReferences"])
+    if metadata.get("finalizers"):
+        found += _finalizers(metadata["finalizers"])
+    return found + list(_immutable(metadata, meta.meta(old))) if old is not None else found
+
+
+def name_reasons(kind: Kind, name: str) -> tuple[str, ...]:
+    """Why `name` cannot name an object of `kind`; nothing when it can."""
+    return _RULES[kind.name_rule](name)
+
+
+def _name(kind: Kind, metadata: Mapping[str, Any]) -> Iterator[FieldError]:
+    name, prefix = metadata.get("name", ""), metadata.get("generateName", "")
+    if not name and prefix:
+        for reason in name_reasons(kind, prefix[:-1] if prefix.endswith("-") else prefix):
+            yield errors.invalid("metadata.generateName", prefix, reason)
+    if not name:
+        yield errors.required("metadata.name", "name or generateName is required")
+        return
+    for reason in name_reasons(kind, name):
+        yield errors.invalid("metadata.name", name, reason)
+
+
+def _annotations(annotations: Mapping[str, str]) -> Iterator[FieldError]:
+    size = 0
+    for key, value in annotations.items():
+        for reason in names.qualified(key.lower()):
+            yield errors.invalid("metadata.annotations", key, reason)
+        size += len(key) + len(value)
+    if size > ANNOTATIONS_MOST_BYTES:
+        yield errors.too_long("metadata.annotations", ANNOTATIONS_MOST_BYTES)
+
+
+def _labels(labels: Mapping[str, str]) -> Iterator[FieldError]:
+    for key, value in labels.items():
+        for reason in names.qualified(key):
+            yield errors.invalid("metadata.labels", key, reason)
+        for reason in names.label_value(value):
+            yield errors.invalid("metadata.labels", value, reason)
+
+
+def _owners(owners: list[Mapping[str, Any]]) -> Iterator[FieldError]:
+    controller: Mapping[str, Any] | None = None
+    for owner in owners:
+        yield from _owner(owner)
+        if not owner.get("controller"):
+            continue
+        if controller is not None:
+            both = " and ".join(f"{reference.get('kind')}/{reference.get('name')}" for reference in (controller, owner))
+            detail = f'Only one reference can have Controller set to true. Found "true" in references for {both}'
+            yield errors.invalid("metadata.ownerReferences", owners, detail)
+        controller = owner
+
+
+def _owner(owner: Mapping[str, Any]) -> Iterator[FieldError]:
+    api_version = str(owner.get("apiVersion") or "")
+    group, _, version = api_version.rpartition("/")
+    if not version or "/" in group:
+        yield errors.invalid("metadata.ownerReferences.apiVersion", api_version, "version must not be empty")
+    for name in ("kind", "name", "uid"):
+        if not owner.get(name):
+            yield errors.invalid(f"metadata.ownerReferences.{name}", "", "must not be empty")
+    if owner.get("kind") == "Event" and api_version == "v1":
+        yield errors.invalid("metadata.ownerReferences", owner, "/v1, Kind=Event is disallowed from being an owner")
+
+
+def _finalizers(finalizers: list[str]) -> Iterator[FieldError]:
+    for index, finalizer in enumerate(finalizers):
+        reasons = names.qualified(finalizer)
+        for reason in reasons:
+            yield errors.invalid("metadata.finalizers", finalizer, reason)
+        if "/" not in finalizer and finalizer not in STANDARD_FINALIZERS:
+            reason = "name is neither a standard finalizer name nor is it fully qualified"
+            yield errors.invalid(f"metadata.finalizers[{index}]", finalizer, reason)
+    if {"orphan", "foregroundDeletion"} <= set(finalizers):
+        detail = "finalizer orphan and foregroundDeletion cannot be both set"
+        yield errors.invalid("metadata.finalizers", finalizers, detail)
+
+
+def _immutable(new: Mapping[str, Any], old: Mapping[str, Any]) -> Iterator[FieldError]:
+    if old.get("deletionTimestamp"):
+        added = [finalizer for finalizer in new.get("finalizers") or () if finalizer not in (old.get("finalizers") or ())]
+        if added:
+            text = json.dumps(sorted(added), separators=(",", ":")).replace(",", ", ")
+            detail = f"no new finalizers can be added if the object is being deleted, found new finalizers {text}"
+            yield errors.forbidden("metadata.finalizers", detail)
+    for name in ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
+        if new.get(name) != old.get(name):
+            yield errors.invalid(f"metadata.{name}", new.get(name), "field is immutable")
