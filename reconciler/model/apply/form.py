@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from reconciler.model import meta
-from reconciler.model.apply import empty, fields
+from reconciler.model import decode, meta
+from reconciler.model.apply import fields
 from reconciler.model.apply.fields import Fields
 from reconciler.model.kind import Kind, Version
 from reconciler.model.schema import Node, Schemas
@@ -24,6 +24,9 @@ class Other:
     there: Convert
     back: Convert
 
+
+OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+_STRING = {"type": "string"}
 
 # metadata that belongs to the server, not to writers
 STRIPPED = fields.of(
@@ -54,7 +57,12 @@ _STATUS_IGNORES: Mapping[str, tuple[fields.Path, ...]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """`ignored` fields cannot be written through it; with `only`, no others than those top-level ones can."""
+    """`ignored` fields cannot be written through it; with `only`, no others than those top-level ones can.
+
+    `empty` is what an object holds before anyone sets a field: what Go's types always write belongs to nobody. So
+    f:spec itself is owned only where the type leaves an unset spec out, and a PriorityClass of value 0 has no owner
+    of it. Custom resources have no Go type.
+    """
 
     api_version: str
     kind: str
@@ -75,26 +83,35 @@ class Form:
 def of(kind: Kind, version: str, schemas: Schemas, subresource: str = "") -> Form:
     """The form of a kind's version, or of its status and other subresources that have the object's own shape."""
     served = kind.version(version)
-    node = schemas.of(served.schema)
+    node = _root(kind, served, schemas)
 
     def other(api_version: str) -> Other | None:
         target = next((one for one in kind.versions if kind.api_version(one.name) == api_version), None)
         if target is None:
             return None
         here = kind.api_version(version)
-        return Other(schemas.of(target.schema), _way(served, target, api_version), _way(target, served, here))
+        return Other(_root(kind, target, schemas), _way(served, target, api_version), _way(target, served, here))
 
     return Form(
         api_version=kind.api_version(version),
         kind=kind.kind,
         node=node,
-        empty=empty.of(node.name),
+        empty={} if kind.custom else decode.decode(node, {}).obj,
         subresource=subresource,
         ignored=_ignored(kind, subresource),
         only=("f:status",) if kind.custom and subresource == "status" else (),
         other=other,
         custom=kind.custom,
     )
+
+
+def _root(kind: Kind, version: Version, schemas: Schemas) -> Node:
+    """The schema of whole objects: of a custom resource's, metadata is Kubernetes' own."""
+    if not kind.custom or isinstance(version.schema, str):
+        return schemas.of(version.schema)
+    metadata = {"$ref": f"#/components/schemas/{OBJECT_META}"}
+    properties = {**version.schema.get("properties", {}), "apiVersion": _STRING, "kind": _STRING, "metadata": metadata}
+    return schemas.of({**version.schema, "properties": properties})
 
 
 def _way(start: Version, end: Version, api_version: str) -> Convert:
