@@ -103,6 +103,12 @@ class Api:
             return None
 
 
+def performers(client: protocol.Client, clock: clocks.Clock, recorder: Performer) -> dict[type, Performer]:
+    """Who performs the actions of model/plan.py; agents add their own action types to it."""
+    api = Api(client, clock).perform
+    return {plan.Create: api, plan.Update: api, plan.Patch: api, plan.Delete: api, plan.Emit: recorder}
+
+
 class Performance:
     """One plan being performed."""
 
