@@ -73,7 +73,8 @@ def load(path: pathlib.Path | None, overrides: dict[str, object]) -> Config:
     """The file's settings under `overrides` (by field name). Raises ConfigError."""
     settings: dict[str, object] = {}
     if path is not None:
-        from ruamel.yaml import YAML, YAMLError
+        from ruamel.yaml import YAML
+        from ruamel.yaml.error import YAMLError
 
         try:
             settings = YAML(typ="safe").load(path.read_text()) or {}

@@ -11,6 +11,7 @@ import secrets
 import socket
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from typing import cast
 
 from reconciler.dns import plan, wire
 from reconciler.loop import cache as caches
@@ -140,8 +141,7 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._agent = agent
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        self._transport = cast(asyncio.DatagramTransport, transport)  # not every event loop's transports inherit from it
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         self._agent.start_answer(self._transport, data, addr)

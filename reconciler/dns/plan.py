@@ -8,7 +8,8 @@ import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 
 from reconciler.dns import wire
-from reconciler.kinds import endpointslice, service
+from reconciler.kinds import endpoints as endpoint_kinds
+from reconciler.kinds import service
 from reconciler.model import meta, selectors
 from reconciler.model.view import View
 
@@ -75,9 +76,8 @@ def _records(view: View, domain: str, name: str) -> Iterable[wire.Record] | None
 
 
 def _service(view: View, domain: str, name: str, found: meta.Obj, rest: list[str]) -> Iterable[wire.Record] | None:
-    spec = meta.spec(found)
-    if spec.get("type") == "ExternalName":
-        return (wire.alias(name, str(spec["externalName"]), TTL_SECONDS),) if not rest else None
+    if service.is_external_name(found):
+        return (wire.alias(name, str(meta.spec(found)["externalName"]), TTL_SECONDS),) if not rest else None
     ips = service.cluster_ips(found)
     base = f"{meta.name(found)}.{meta.namespace(found)}.svc.{domain}"
     if len(rest) == 2 and rest[0].startswith("_"):
@@ -124,10 +124,9 @@ def _pod(view: View, name: str, labels: list[str]) -> Iterable[wire.Record] | No
 
 def _endpoints(view: View, found: meta.Obj) -> Iterator[tuple[str, str, Iterable[meta.Obj]]]:
     """(host name, address, ports) of every endpoint that a headless service publishes."""
-    publishes_unready = bool(meta.spec(found).get("publishNotReadyAddresses"))
     for piece in view.select(SLICES, meta.namespace(found), selectors.from_labels({SERVICE_NAME: meta.name(found)})):
         for endpoint in piece.get("endpoints") or ():
-            if publishes_unready or endpointslice.is_ready(endpoint):
+            if service.publishes_not_ready(found) or endpoint_kinds.is_ready(endpoint):
                 for ip in endpoint.get("addresses") or ():
                     yield endpoint.get("hostname") or ip.replace(".", "-").replace(":", "-"), ip, piece.get("ports") or ()
 

@@ -16,21 +16,21 @@ from reconciler.node import rtnetlink
 from reconciler.node.runtimes import types
 
 PREFIX = "rc"  # of our links' names, which have 15 characters at most
-TABLE = "ip reconciler-pods"
-ALIAS = "reconciler"
 NFT_SECONDS = 30.0
 
 
 class PodNetwork:
     """Implements runtimes.types.Network over a range of addresses of which the first is the gateway."""
 
-    def __init__(self, pod_range: str, *, nft: str | None) -> None:
+    def __init__(self, pod_range: str, *, nft: str | None, instance: str = "reconciler") -> None:
         network = ipaddress.ip_network(pod_range)
         if not isinstance(network, ipaddress.IPv4Network) or network.num_addresses < 8:
             raise ValueError(f"{pod_range}: want an IPv4 range of at least 8 addresses")
         self._range = network
         self.gateway = str(network.network_address + 1)
         self._nft = nft
+        self._instance = instance  # tells our links and rules from those of another daemon on this machine
+        self._table = f"ip {instance}-pods"
         self._addresses: dict[str, str] = {}  # pod uid -> address
         self._taken: set[str] = set()
         self._next = 2  # offset that is tried first, so that addresses are not reused at once
@@ -43,15 +43,15 @@ class PodNetwork:
         with rtnetlink.open_socket() as channel:
             for link in await asyncio.to_thread(lambda: list(rtnetlink.links(channel))):
                 words = link.alias.split()
-                if link.name.startswith(PREFIX) and len(words) == 3 and words[0] == ALIAS:
+                if link.name.startswith(PREFIX) and len(words) == 3 and words[0] == self._instance:
                     self._addresses[words[1]] = words[2]
                     self._taken.add(words[2])
-        await self._load(_skeleton(self._range))
+        await self._load(_skeleton(self._table, self._range))
 
     async def remove(self) -> None:
         """Leave neither links nor rules behind."""
-        await asyncio.to_thread(remove_links)
-        await self._load(f"table {TABLE}\ndelete table {TABLE}\n")
+        await asyncio.to_thread(self._remove_links)
+        await self._load(f"table {self._table}\ndelete table {self._table}\n")
 
     async def attach(self, pid: int, pod_uid: str, host_ports: Sequence[tuple[str, int, int]] = ()) -> str:
         """Connect the network namespace of `pid`; returns the pod's address. Harmless to repeat."""
@@ -78,10 +78,18 @@ class PodNetwork:
                 raise types.RuntimeFailure("KillPodSandboxError", f"disconnecting the pod: {error}") from error
         self._release(pod_uid)
 
+    def _remove_links(self) -> None:
+        with rtnetlink.open_socket() as channel:
+            names = [link.name for link in rtnetlink.links(channel) if link.alias.startswith(self._instance + " ")]
+            if names:
+                rtnetlink.transact(channel, [rtnetlink.delete_link(name) for name in names])
+
     def _connect(self, pid: int, pod_uid: str, address: str) -> None:
         name = link_name(pod_uid)
         with rtnetlink.open_socket() as host:
-            rtnetlink.transact(host, [rtnetlink.add_veth(name, "eth0", pid), rtnetlink.set_up(name, f"{ALIAS} {pod_uid} {address}")])
+            rtnetlink.transact(
+                host, [rtnetlink.add_veth(name, "eth0", pid), rtnetlink.set_up(name, f"{self._instance} {pod_uid} {address}")]
+            )
             index = socket.if_nametoindex(name)
             rtnetlink.transact(host, [rtnetlink.add_address(index, self.gateway), rtnetlink.add_route(index, address)])
         with rtnetlink.open_socket(pid) as pod:
@@ -122,7 +130,8 @@ class PodNetwork:
             for uid, ports in sorted(self._host_ports.items())
             for protocol, port, target in ports
         ]
-        await self._load(f"flush map {TABLE} host_ports\n" + _added(elements))
+        added = f"add element {self._table} host_ports {{ {', '.join(elements)} }}\n" if elements else ""
+        await self._load(f"flush map {self._table} host_ports\n" + added)
 
     async def _load(self, script: str) -> None:
         if self._nft is None:
@@ -141,14 +150,6 @@ def link_name(pod_uid: str) -> str:
     return PREFIX + hashlib.blake2b(pod_uid.encode(), digest_size=6).hexdigest()
 
 
-def remove_links() -> None:
-    """Delete every link of ours, whoever's pod it was."""
-    with rtnetlink.open_socket() as channel:
-        names = [link.name for link in rtnetlink.links(channel) if link.name.startswith(PREFIX) and link.alias.startswith(ALIAS + " ")]
-        if names:
-            rtnetlink.transact(channel, [rtnetlink.delete_link(name) for name in names])
-
-
 def _enable_forwarding() -> None:
     switch = pathlib.Path("/proc/sys/net/ipv4/ip_forward")
     if switch.read_text().strip() != "1":
@@ -160,15 +161,11 @@ def _disconnect(pod_uid: str) -> None:
         rtnetlink.transact(channel, [rtnetlink.delete_link(link_name(pod_uid))])
 
 
-def _added(elements: Sequence[str]) -> str:
-    return f"add element {TABLE} host_ports {{ {', '.join(elements)} }}\n" if elements else ""
-
-
-def _skeleton(pods: ipaddress.IPv4Network) -> str:
+def _skeleton(table: str, pods: ipaddress.IPv4Network) -> str:
     return f"""\
-table {TABLE}
-delete table {TABLE}
-table {TABLE} {{
+table {table}
+delete table {table}
+table {table} {{
   map host_ports {{ type inet_proto . inet_service : ipv4_addr . inet_service; }}
   chain prerouting {{
     type nat hook prerouting priority dstnat + 1; policy accept;

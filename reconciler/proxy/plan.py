@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from reconciler.kinds import endpointslice, service
+from reconciler.kinds import endpoints as endpoint_kinds
+from reconciler.kinds import service
 from reconciler.model import meta, plan, selectors
 from reconciler.model.view import View
 
@@ -81,13 +82,10 @@ def routes_of(found: meta.Obj, slices: Iterable[meta.Obj], node_name: str) -> It
     spec = meta.spec(found)
     ips += tuple(spec.get("externalIPs") or ())
     ips += tuple(ingress["ip"] for ingress in (meta.status(found).get("loadBalancer") or {}).get("ingress") or () if ingress.get("ip"))
-    affinity_seconds = 0
-    if spec.get("sessionAffinity") == "ClientIP":
-        affinity_seconds = int(((spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}).get("timeoutSeconds") or 10800)
     slices = tuple(slices)
     for port in spec.get("ports") or ():
         endpoints = tuple(sorted(_endpoints(slices, port, node_name)))[:MAX_ENDPOINTS]
-        if spec.get("internalTrafficPolicy") == "Local":
+        if service.is_local_only(found):
             endpoints = tuple(endpoint for endpoint in endpoints if endpoint.is_local)
         yield Route(
             name=f"{meta.namespace(found)}/{meta.name(found)}" + (f":{port['name']}" if port.get("name") else ""),
@@ -96,8 +94,8 @@ def routes_of(found: meta.Obj, slices: Iterable[meta.Obj], node_name: str) -> It
             port=int(port["port"]),
             node_port=int(port.get("nodePort") or 0),
             endpoints=endpoints,
-            affinity_seconds=affinity_seconds,
-            is_local_only=spec.get("externalTrafficPolicy") == "Local",
+            affinity_seconds=service.affinity_seconds(found),
+            is_local_only=service.is_local_only(found, external=True),
         )
 
 
@@ -113,8 +111,8 @@ def _endpoints(slices: Iterable[meta.Obj], port: dict[str, Any], node_name: str)
                 for address in endpoint.get("addresses") or ()
                 for number in numbers
             }
-            if endpointslice.is_ready(endpoint):
+            if endpoint_kinds.is_ready(endpoint):
                 ready |= made
-            elif endpointslice.is_serving(endpoint):
+            elif endpoint_kinds.is_serving(endpoint):
                 serving |= made
     return ready or serving

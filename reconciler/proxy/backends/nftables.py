@@ -12,14 +12,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from reconciler.model import meta
 from reconciler.proxy.plan import Route
 
-TABLE = "ip reconciler"
 TIMEOUT_SECONDS = 30.0
 
+
 # Destinations without endpoints are refused in filter hooks, where `reject` is allowed.
-SKELETON = f"""\
-table {TABLE}
-delete table {TABLE}
-table {TABLE} {{
+def skeleton(table: str) -> str:
+    return f"""\
+table {table}
+delete table {table}
+table {table} {{
   map service_ips {{ type ipv4_addr . inet_proto . inet_service : verdict; }}
   map node_ports {{ type inet_proto . inet_service : verdict; }}
   set refused_ips {{ type ipv4_addr . inet_proto . inet_service; }}
@@ -29,9 +30,13 @@ table {TABLE} {{
     ip daddr . meta l4proto . th dport vmap @service_ips
     fib daddr type local ip daddr != 127.0.0.0/8 meta l4proto . th dport vmap @node_ports
   }}
+  chain refusal {{
+    meta l4proto tcp reject with tcp reset
+    reject
+  }}
   chain refuse {{
-    meta l4proto {{ tcp, udp, sctp }} ip daddr . meta l4proto . th dport @refused_ips reject
-    meta l4proto {{ tcp, udp, sctp }} fib daddr type local meta l4proto . th dport @refused_ports reject
+    meta l4proto {{ tcp, udp, sctp }} ip daddr . meta l4proto . th dport @refused_ips goto refusal
+    meta l4proto {{ tcp, udp, sctp }} fib daddr type local meta l4proto . th dport @refused_ports goto refusal
   }}
   chain prerouting {{ type nat hook prerouting priority dstnat; policy accept; meta l4proto {{ tcp, udp, sctp }} jump services; }}
   chain output {{ type nat hook output priority -100; policy accept; meta l4proto {{ tcp, udp, sctp }} jump services; }}
@@ -52,14 +57,15 @@ class NftablesBackend:
 
     name = "nftables"
 
-    def __init__(self, nft: str = "nft") -> None:
+    def __init__(self, nft: str, table: str = "ip reconciler") -> None:
         self._nft = nft
+        self._table = table
         self._installed: dict[meta.Key, tuple[Route, ...]] = {}
         self._hairpins: dict[str, int] = {}  # endpoint address -> routes that use it
 
     async def start(self) -> None:
         """Replace whatever an earlier run left."""
-        await self._run(SKELETON)
+        await self._run(skeleton(self._table))
         self._installed.clear()
         self._hairpins.clear()
 
@@ -70,9 +76,9 @@ class NftablesBackend:
         for key, routes in changes.items():
             before = self._installed.get(key, ())
             if before != routes:
-                script += _removed(before, hairpins)
-                script += _added(routes, hairpins)
-        script += _hairpin_changes(self._hairpins, hairpins)
+                script += _removed(self._table, before, hairpins)
+                script += _added(self._table, routes, hairpins)
+        script += _hairpin_changes(self._table, self._hairpins, hairpins)
         if script:
             await self._run("\n".join(script) + "\n")
         for key, routes in changes.items():
@@ -84,7 +90,7 @@ class NftablesBackend:
 
     async def remove(self) -> None:
         """Leave nothing behind."""
-        await self._run(f"table {TABLE}\ndelete table {TABLE}\n")
+        await self._run(f"table {self._table}\ndelete table {self._table}\n")
 
     async def _run(self, script: str) -> None:
         process = await asyncio.create_subprocess_exec(
@@ -106,67 +112,67 @@ def chain_of(route: Route) -> str:
     return "route-" + hashlib.blake2b(f"{route.name}|{route.protocol}|{route.port}".encode(), digest_size=8).hexdigest()
 
 
-def _added(routes: Iterable[Route], hairpins: dict[str, int]) -> Iterator[str]:
+def _added(table: str, routes: Iterable[Route], hairpins: dict[str, int]) -> Iterator[str]:
     for route in routes:
         chain = chain_of(route)
         if not route.endpoints:
-            yield from _elements("add", route, "refused_ips", "refused_ports", "")
+            yield from _elements(table, "add", route, "refused_ips", "refused_ports", "")
             continue
-        yield f"add chain {TABLE} {chain}"
-        yield from _affinity_rules(route, chain) if route.affinity_seconds else [f"add rule {TABLE} {chain} {_pick(route)}"]
-        yield from _elements("add", route, "service_ips", "node_ports", f" : goto {chain}")
+        yield f"add chain {table} {chain}"
+        yield from _affinity_rules(table, route, chain) if route.affinity_seconds else [f"add rule {table} {chain} {_pick(route)}"]
+        yield from _elements(table, "add", route, "service_ips", "node_ports", f" : goto {chain}")
         for endpoint in route.endpoints:
             hairpins[endpoint.ip] = hairpins.get(endpoint.ip, 0) + 1
 
 
-def _removed(routes: Iterable[Route], hairpins: dict[str, int]) -> Iterator[str]:
+def _removed(table: str, routes: Iterable[Route], hairpins: dict[str, int]) -> Iterator[str]:
     for route in routes:
         chain = chain_of(route)
         if not route.endpoints:
-            yield from _elements("delete", route, "refused_ips", "refused_ports", "")
+            yield from _elements(table, "delete", route, "refused_ips", "refused_ports", "")
             continue
-        yield from _elements("delete", route, "service_ips", "node_ports", f" : goto {chain}")
-        yield f"flush chain {TABLE} {chain}"
+        yield from _elements(table, "delete", route, "service_ips", "node_ports", f" : goto {chain}")
+        yield f"flush chain {table} {chain}"
         parts = [f"{chain}-{index}" for index in range(len(route.endpoints))] if route.affinity_seconds else []
-        yield from (f"flush chain {TABLE} {part}" for part in parts)
-        yield from (f"delete chain {TABLE} {part}" for part in parts)
-        yield from (f"delete set {TABLE} {part}" for part in parts)
-        yield f"delete chain {TABLE} {chain}"
+        yield from (f"flush chain {table} {part}" for part in parts)
+        yield from (f"delete chain {table} {part}" for part in parts)
+        yield from (f"delete set {table} {part}" for part in parts)
+        yield f"delete chain {table} {chain}"
         for endpoint in route.endpoints:
             hairpins[endpoint.ip] -= 1
 
 
-def _elements(verb: str, route: Route, addresses: str, ports: str, verdict: str) -> Iterator[str]:
+def _elements(table: str, verb: str, route: Route, addresses: str, ports: str, verdict: str) -> Iterator[str]:
     if route.ips:
         keys = ", ".join(f"{ip} . {route.protocol} . {route.port}{verdict}" for ip in route.ips)
-        yield f"{verb} element {TABLE} {addresses} {{ {keys} }}"
+        yield f"{verb} element {table} {addresses} {{ {keys} }}"
     if route.node_port:
-        yield f"{verb} element {TABLE} {ports} {{ {route.protocol} . {route.node_port}{verdict} }}"
+        yield f"{verb} element {table} {ports} {{ {route.protocol} . {route.node_port}{verdict} }}"
 
 
 def _pick(route: Route) -> str:
     if len(route.endpoints) == 1:
         (endpoint,) = route.endpoints
-        return f"dnat to {endpoint.ip}:{endpoint.port}"
+        return f"meta l4proto {route.protocol} dnat to {endpoint.ip}:{endpoint.port}"
     choices = ", ".join(f"{index} : {endpoint.ip} . {endpoint.port}" for index, endpoint in enumerate(route.endpoints))
-    return f"dnat to numgen random mod {len(route.endpoints)} map {{ {choices} }}"
+    return f"meta l4proto {route.protocol} dnat ip to numgen random mod {len(route.endpoints)} map {{ {choices} }}"
 
 
-def _affinity_rules(route: Route, chain: str) -> Iterator[str]:
+def _affinity_rules(table: str, route: Route, chain: str) -> Iterator[str]:
     """A client that an endpoint has seen within the timeout goes there again."""
     for index, endpoint in enumerate(route.endpoints):
         part = f"{chain}-{index}"
-        yield f"add set {TABLE} {part} {{ type ipv4_addr; flags dynamic,timeout; timeout {route.affinity_seconds}s; size 65536; }}"
-        yield f"add chain {TABLE} {part}"
-        yield f"add rule {TABLE} {part} update @{part} {{ ip saddr }} dnat to {endpoint.ip}:{endpoint.port}"
-        yield f"add rule {TABLE} {chain} ip saddr @{part} goto {part}"
+        yield f"add set {table} {part} {{ type ipv4_addr; flags dynamic,timeout; timeout {route.affinity_seconds}s; size 65536; }}"
+        yield f"add chain {table} {part}"
+        yield f"add rule {table} {part} update @{part} {{ ip saddr }} meta l4proto {route.protocol} dnat to {endpoint.ip}:{endpoint.port}"
+        yield f"add rule {table} {chain} ip saddr @{part} goto {part}"
     choices = ", ".join(f"{index} : goto {chain}-{index}" for index in range(len(route.endpoints)))
-    yield f"add rule {TABLE} {chain} numgen random mod {len(route.endpoints)} vmap {{ {choices} }}"
+    yield f"add rule {table} {chain} numgen random mod {len(route.endpoints)} vmap {{ {choices} }}"
 
 
-def _hairpin_changes(before: Mapping[str, int], after: Mapping[str, int]) -> Iterator[str]:
+def _hairpin_changes(table: str, before: Mapping[str, int], after: Mapping[str, int]) -> Iterator[str]:
     """A pod that reaches itself through a service needs another source address."""
     for verb, gained, lost in (("add", after, before), ("delete", before, after)):
         ips = [f"{ip} . {ip}" for ip, count in gained.items() if count and not lost.get(ip)]
         if ips:
-            yield f"{verb} element {TABLE} hairpins {{ {', '.join(ips)} }}"
+            yield f"{verb} element {table} hairpins {{ {', '.join(ips)} }}"

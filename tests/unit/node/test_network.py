@@ -16,7 +16,15 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="making network namesp
 
 RANGE = "10.251.7.0/24"
 # Answers each TCP connection with its own name, and says so when it listens.
-SERVER = "import socket,sys; s=socket.create_server(('',80)); print('up',flush=True)\nwhile 1: c,_=s.accept(); c.sendall(sys.argv[1].encode()); c.close()"
+SERVER = """
+import socket, sys
+s = socket.create_server(("", 80))
+print("up", flush=True)
+while True:
+    c, _ = s.accept()
+    c.sendall(sys.argv[1].encode())
+    c.close()
+"""
 
 
 class Pod:
@@ -45,7 +53,7 @@ def pods() -> Iterator[list[Pod]]:
 
 @pytest.fixture
 async def connected() -> AsyncIterator[network.PodNetwork]:
-    made = network.PodNetwork(RANGE, nft=shutil.which("nft"))
+    made = network.PodNetwork(RANGE, nft=shutil.which("nft"), instance="rc-test")
     await made.open()
     yield made
     await made.remove()
@@ -73,7 +81,7 @@ async def test_attaching_again_changes_nothing(pods: list[Pod], connected: netwo
 
 async def test_a_new_daemon_knows_the_addresses(pods: list[Pod], connected: network.PodNetwork) -> None:
     first = await connected.attach(pods[0].process.pid, pods[0].uid)
-    restarted = network.PodNetwork(RANGE, nft=shutil.which("nft"))
+    restarted = network.PodNetwork(RANGE, nft=shutil.which("nft"), instance="rc-test")
     await restarted.open()
     assert await restarted.attach(pods[0].process.pid, pods[0].uid) == first
     assert await restarted.attach(pods[1].process.pid, pods[1].uid) != first
