@@ -50,6 +50,11 @@ def default_endpoints(obj: meta.Obj) -> meta.Obj:
     return pod_defaults.mapped(obj, "subsets", subset)
 
 
+def prepare_slice(slice: meta.Obj, _: meta.Obj | None) -> meta.Obj:
+    """The topology of the beta API cannot be written any more."""
+    return pod_defaults.mapped(slice, "endpoints", lambda endpoint: meta.without(endpoint, ("deprecatedTopology",)))
+
+
 def _slice_ports_cell(slice: meta.Obj) -> str:
     texts = [str(port.get("port") or port.get("name") or "*") for port in ports(slice)]
     return columns.first_few(texts, nothing=columns.UNSET)
@@ -82,6 +87,7 @@ KINDS = (
         plural="endpointslices",
         singular="endpointslice",
         versions=(Version(name="v1", schema="io.k8s.api.discovery.v1.EndpointSlice", default=default_slice),),
+        prepare=prepare_slice,
         has_generation=True,
         columns=(
             columns.NAME,

@@ -143,6 +143,7 @@ def default(pod: meta.Obj) -> meta.Obj:
 
 def _default_spec(spec: Mapping[str, Any]) -> Mapping[str, Any]:
     spec = pod_defaults.filled(spec, {"enableServiceLinks": True})
+    spec = pod_defaults.inside(spec, "resources", _requests_from_limits)
     for field in ("initContainers", "containers"):
         spec = pod_defaults.mapped(spec, field, lambda one: pod_defaults.inside(one, "resources", _requests_from_limits))
         if spec.get("hostNetwork"):

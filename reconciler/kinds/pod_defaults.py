@@ -100,8 +100,11 @@ def probe(one: Spec) -> Spec:
 
 
 def volume(one: Spec) -> Spec:
-    if len(one) == 1:
-        return {**one, "emptyDir": {}}
+    return {**one, "emptyDir": {}} if one.keys() == {"name"} else volume_source(one)
+
+
+def volume_source(one: Spec) -> Spec:
+    """Of a pod's volume or a PersistentVolume's spec."""
     for name, defaults in _VOLUME_DEFAULTS.items():
         if name in one:
             return inside(one, name, defaults)

@@ -71,7 +71,7 @@ def zero(node: Node) -> Any:
         return "0" if node.format == "quantity" else 0
     if node.type == "object" and node.properties and node.name:
         return {f.name: f.zero for f in _fields(node).values() if f.presence == "="}
-    return SCALARS.get(node.type) if node.format not in ("date-time", "byte") else None
+    return SCALARS.get(node.type) if node.format not in ("date-time", "micro-time", "byte") else None
 
 
 def _fields(node: Node) -> Mapping[str, Field]:

@@ -80,7 +80,8 @@ def fields(structs: dict[str, list[Field]], definition: str, via: str = "") -> I
 def presence(structs: dict[str, list[Field]], definition: str, go_type: str, options: tuple[str, ...]) -> str:
     if go_type.startswith("*"):
         return "*" if "omitempty" in options or "omitzero" in options else "="
-    is_struct = go_type.rsplit(".", 1)[-1] in FOREIGN_STRUCTS or resolved(definition, go_type) in structs
+    plain = not go_type.startswith(("[]", "map["))
+    is_struct = plain and (go_type.rsplit(".", 1)[-1] in FOREIGN_STRUCTS or resolved(definition, go_type) in structs)
     return "-" if "omitzero" in options or ("omitempty" in options and not is_struct) else "="
 
 
