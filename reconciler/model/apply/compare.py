@@ -4,7 +4,7 @@ Sub-values that both sides share (path copies do) are equal without a look. What
 objects made of one template share its parts, so their field sets are remembered by identity, within a bound.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,29 +101,59 @@ def equal(one: Any, other: Any) -> bool:
     return bool(one == other) and (isinstance(one, bool) == isinstance(other, bool))
 
 
-_remembered: dict[int, tuple[Any, Node, Fields]] = {}
+_remembered: dict[tuple[int, int], tuple[Any, Any, Node, Fields | None]] = {}
+
+
+def created(node: Node, empty: Mapping[str, Any], new: Mapping[str, Any], server_owned: Container[str]) -> Fields:
+    """The fields that a new object sets, compared with its kind's empty one; of its metadata none that are the server's."""
+    found: dict[str, Any] = {}
+    for name, value in new.items():
+        if name in ("apiVersion", "kind"):
+            continue
+        before = empty.get(name, ABSENT)
+        child = typed.entry(node, name)
+        if name == "metadata":  # no two objects share it
+            part: Fields | None = {fields.field(key): whole(typed.entry(child, key), item) for key, item in value.items() if key not in server_owned}
+        else:
+            part = whole(child, value) if before is ABSENT else _remember(child, before, value)
+        if part or (part is not None and name != "metadata"):
+            found[fields.field(name)] = part
+    return found
 
 
 def whole(node: Node, value: Any) -> Fields:
     """The fields of a value that came or went as a whole: every one of them, and what holds them."""
-    if not value or not isinstance(value, Mapping | list):
+    if not value or not isinstance(value, dict | list):
         return LEAF
-    if isinstance(value, Mapping) and not node.properties:
+    if not node.properties and isinstance(value, dict):
         return _whole(node, value)  # a map with free keys is seldom shared, and may be large
-    known = _remembered.get(id(value))
-    if known is not None and known[0] is value and known[1] is node:
-        return known[2]
-    found = _whole(node, value)
+    return _remember(node, ABSENT, value) or LEAF
+
+
+def _remember(node: Node, before: Any, value: Any) -> Fields | None:
+    """What `value` sets over `before`, a part of an empty object or ABSENT. Both are kept, so that their ids are theirs."""
+    key = (id(before), id(value))
+    known = _remembered.get(key)
+    if known is not None and known[2] is node:
+        return known[3]
+    found = _whole(node, value) if before is ABSENT else _set_over(node, before, value)
     if len(_remembered) >= REMEMBERED:
         del _remembered[next(iter(_remembered))]
-    _remembered[id(value)] = (value, node, found)
+    _remembered[key] = (before, value, node, found)
     return found
+
+
+def _set_over(node: Node, before: Any, value: Any) -> Fields | None:
+    _, modified, added = _compare(node, before, value)
+    return fields.join(modified, added)
 
 
 def _whole(node: Node, value: Any) -> Fields:
     kind = typed.shape(node, value)
     if typed.is_atomic(node, kind):
         return LEAF
+    if node.is_map and node.values is not None and node.values.type == "string":  # labels and the like
+        return {SELF: LEAF, **{fields.field(name): LEAF for name in value}}
     found: dict[str, Any] = {SELF: LEAF}
     if kind == "list" and isinstance(value, list):
         for element, items in _by_element(node, value).items():

@@ -9,6 +9,7 @@ returns its operand where nothing changed.
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from reconciler.model import govalue
@@ -38,7 +39,12 @@ def field(name: str) -> str:
 
 def key(values: Mapping[str, Any]) -> str:
     """The element of a list item with these key fields."""
-    return "k:" + govalue.marshal(values)
+    return _key(tuple(values.items()))
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _key(items: tuple[tuple[str, Any], ...]) -> str:
+    return "k:" + govalue.marshal(dict(items))
 
 
 def value(item: Any) -> str:
@@ -59,6 +65,13 @@ def union(one: Fields, other: Fields) -> Fields:
     return _union(one, other) if other else one
 
 
+def join(one: Fields | None, other: Fields | None) -> Fields | None:
+    """The union of two nodes, of which None is nothing and an empty one a member."""
+    if one is None or other is None:
+        return other if one is None else one
+    return _union(one, other)
+
+
 def difference(one: Fields, other: Fields) -> Fields:
     """Members of `one` that `other` does not have. A member's loss says nothing about what is under it."""
     if not one or not other:
@@ -68,7 +81,7 @@ def difference(one: Fields, other: Fields) -> Fields:
 
 def deep_difference(one: Fields, other: Fields) -> Fields:
     """`one` without the members of `other` and everything under them."""
-    return _deep_difference(one, other) or NONE if one and other else one
+    return one if one.keys().isdisjoint(other) else _deep_difference(one, other) or NONE
 
 
 def intersection(one: Fields, other: Fields) -> Fields:

@@ -29,24 +29,22 @@ OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 _STRING = {"type": "string"}
 
 # metadata that belongs to the server, not to writers
+SERVER_OWNED = (
+    "name",
+    "namespace",
+    "creationTimestamp",
+    "selfLink",
+    "uid",
+    "clusterName",
+    "generation",
+    "managedFields",
+    "resourceVersion",
+)
 STRIPPED = fields.of(
     ("f:apiVersion",),
     ("f:kind",),
     ("f:metadata",),
-    *(
-        ("f:metadata", fields.field(name))
-        for name in (
-            "name",
-            "namespace",
-            "creationTimestamp",
-            "selfLink",
-            "uid",
-            "clusterName",
-            "generation",
-            "managedFields",
-            "resourceVersion",
-        )
-    ),
+    *(("f:metadata", fields.field(name)) for name in SERVER_OWNED),
 )
 # What a write of the status cannot change, beyond the spec.
 _STATUS_IGNORES: Mapping[str, tuple[fields.Path, ...]] = {

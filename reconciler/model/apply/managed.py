@@ -88,6 +88,8 @@ def wire(managers: Managers) -> list[dict[str, Any]]:
 
 def capped(managers: Managers) -> Managers:
     """At most MOST_UPDATERS updaters: the oldest of each version become one."""
+    if len(managers) <= MOST_UPDATERS:
+        return managers
     updaters = sorted((writer for writer in managers if writer[1] == UPDATE), key=lambda writer: (managers[writer].time, writer))
     excess = len(updaters) - MOST_UPDATERS
     if excess <= 0:

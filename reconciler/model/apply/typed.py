@@ -49,7 +49,7 @@ def is_declared(node: Node, name: str) -> bool:
 
 def entry(node: Node, name: str) -> Node:
     """The schema of a map's entry. Raises Untypable for one that the schema does not know."""
-    found = find_entry(node, name)
+    found = node.field(name) or find_entry(node, name)
     if found is None:
         raise Untypable(f".{name}: field not declared in schema")
     return found

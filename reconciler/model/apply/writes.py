@@ -7,7 +7,7 @@ from typing import Any
 from reconciler.model import errors, govalue, kind, meta
 from reconciler.model.apply import check, compare, fields, managed, merge, typed
 from reconciler.model.apply.fields import Fields
-from reconciler.model.apply.form import STRIPPED, Form, Other
+from reconciler.model.apply.form import SERVER_OWNED, STRIPPED, Form, Other
 from reconciler.model.apply.managed import Entry, Managers, Writer
 from reconciler.model.schema import Node
 
@@ -36,7 +36,7 @@ def track(form: Form, live: meta.Obj | None, new: meta.Obj, manager: str, now: s
         if managers is None:
             return _with(new, [])
         bare = _bare(new)
-        managers = _tracked(form, form.empty if live is None else _bare(live), bare, managers, manager, now)
+        managers = _tracked(form, None if live is None else _bare(live), bare, managers, manager, now)
     except typed.Untypable:
         return _with(new, meta.meta(live or {}).get("managedFields") or [])
     return _with(new, managed.wire(managers))
@@ -94,12 +94,14 @@ def _starting(form: Form, live: meta.Obj | None, new: meta.Obj, given: Any) -> M
     return None if live is not None and not managers else managers
 
 
-def _tracked(form: Form, live: meta.Obj, new: meta.Obj, managers: Managers, manager: str, now: str) -> Managers:
-    change = compare.compare(form.node, live, new)
-    if managers:
+def _tracked(form: Form, live: meta.Obj | None, new: meta.Obj, managers: Managers, manager: str, now: str) -> Managers:
+    if live is None and not managers:
+        taken = form.writable(compare.created(form.node, form.empty, new, SERVER_OWNED))
+    else:
+        live = form.empty if live is None else live
+        change = compare.compare(form.node, live, new)
         managers = _take(form, live, new, _settled(form, managers), change, None)
-    taken = form.writable(fields.union(change.modified, change.added))
-    taken = fields.difference(taken, STRIPPED)
+        taken = fields.difference(form.writable(fields.union(change.modified, change.added)), STRIPPED)
     if taken:
         writer = managed.updater(manager, form.api_version, form.subresource)
         before = managers.get(writer)
@@ -112,7 +114,7 @@ def _applied(
     form: Form, live: meta.Obj | None, base: meta.Obj, config: meta.Obj, managers: Managers, manager: str, now: str, force: bool
 ) -> tuple[meta.Obj, Managers]:
     if not managers and live is not None:
-        managers = _tracked(form, form.empty, base, {}, BEFORE_FIRST_APPLY, now)
+        managers = _tracked(form, None, base, {}, BEFORE_FIRST_APPLY, now)
     managers = _settled(form, managers)
     merged = merge.merge(form.node, base, config)
     writer = managed.applier(manager, form.subresource)
@@ -157,12 +159,11 @@ def _take(
             changes[entry.api_version] = found
         set_, removed = changes[entry.api_version]
         taken = fields.intersection(entry.fields, set_)
-        conflicts.extend((other, path) for path in fields.paths(taken)) if not force else None
+        if taken and not force:
+            conflicts.extend((other, path) for path in fields.paths(taken))
         rest = fields.difference(fields.difference(entry.fields, taken), removed)
-        if rest is entry.fields:
-            left[other] = entry
-        elif rest:
-            left[other] = Entry(rest, entry.api_version, entry.time)
+        if rest:
+            left[other] = entry if rest is entry.fields else Entry(rest, entry.api_version, entry.time)
     if conflicts:
         raise _Conflicted(conflicts)
     return left
@@ -284,7 +285,7 @@ def _with_last_applied(merged: meta.Obj, config: meta.Obj) -> meta.Obj:
 
 
 def _bare(obj: meta.Obj) -> meta.Obj:
-    return meta.without(obj, ("metadata", "managedFields"))
+    return meta.without(obj, ("metadata", "managedFields")) if "managedFields" in meta.meta(obj) else obj
 
 
 def _with(obj: meta.Obj, entries: Any) -> meta.Obj:

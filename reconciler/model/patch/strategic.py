@@ -27,12 +27,13 @@ class _ListOfLists(Exception):
 
 
 def strategic_patch(node: Node, document: Mapping[str, Any], patch: Any) -> Mapping[str, Any]:
-    """`document` with `patch` merged in. Raises StatusError."""
+    """`document` with `patch` merged in; what kind it is stays. Raises StatusError."""
     if patch is not None and not isinstance(patch, Mapping):
         kind = "array" if isinstance(patch, list) else govalue.type_name(patch).replace("int64", "number").replace("float64", "number")
         raise errors.bad_request(f"json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}")
     try:
-        return _merge_map(node, document, patch or {})
+        merged = _merge_map(node, document, patch or {})
+        return merged | {name: document[name] for name in ("apiVersion", "kind") if name in document}
     except _Malformed as problem:
         raise errors.bad_request(str(problem)) from None
     except _ListOfLists:
