@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ruamel.yaml import events
-from ruamel.yaml.cyaml import CParser
+from ruamel.yaml.cyaml import CParser  # type: ignore[attr-defined]  # it lists no names
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.reader import ReaderError
 

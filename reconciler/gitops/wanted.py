@@ -1,0 +1,121 @@
+"""What the folder wants: one document per object, and everything that keeps a document from meaning one.
+
+Pure. `resolve` turns the files into a Wanted: kinds are looked up, namespaces filled in, two documents for one object
+refused both. A file with a problem is `unsure`: what it once defined may be meant still, so nothing that came from it
+is ever pruned.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from reconciler.gitops import load
+from reconciler.model import meta
+from reconciler.model.kind import Kind
+from reconciler.model.roster import Roster
+
+DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
+
+
+class Identity(NamedTuple):
+    """Which object: it stays the same when its document moves, its file is renamed or its version changes."""
+
+    kind: str  # Kind.id
+    namespace: str  # "" for a cluster-wide one
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    documents: Mapping[Identity, load.Document] = field(default_factory=dict)
+    disputed: frozenset[Identity] = frozenset()  # defined more than once: neither applied nor pruned
+    problems: tuple[load.Problem, ...] = ()
+    undefined: tuple[load.Document, ...] = ()  # of a kind that a definition in the folder will bring
+    unsure: frozenset[str] = frozenset()  # files
+
+    @property
+    def count(self) -> int:
+        """Documents that were understood, applicable or not."""
+        return len(self.documents) + len(self.undefined) + len(self.disputed)
+
+
+def resolve(files: Iterable[load.File], roster: Roster, namespace: str = "default") -> Wanted:
+    """The objects that `files` want. `namespace` is for documents that name none."""
+    files = list(files)
+    problems = [problem for file in files for problem in file.problems]
+    candidates: dict[Identity, list[load.Document]] = {}
+    unknown: list[load.Document] = []
+    for file in files:
+        for document in file.documents:
+            kind = roster.of_object(document.body["apiVersion"], document.body["kind"])
+            if kind is None:
+                unknown.append(document)
+            elif problem := _misplaced(kind, document):
+                problems.append(problem)
+            else:
+                candidates.setdefault(_identity(kind, document, namespace), []).append(document)
+    documents = {identity: found[0] for identity, found in candidates.items() if len(found) == 1}
+    disputed = {identity: found for identity, found in candidates.items() if len(found) > 1}
+    for identity, found in disputed.items():
+        problems.extend(_dispute(identity, found))
+    promised = _promised(documents)
+    undefined = [document for document in unknown if _type(document) in promised]
+    problems.extend(_unknown_kind(document, roster) for document in unknown if _type(document) not in promised)
+    unsure = {problem.path for problem in problems} | {document.path for document in undefined}
+    return Wanted(documents, frozenset(disputed), tuple(sorted(set(problems))), tuple(undefined), frozenset(unsure))
+
+
+def title(roster: Roster, identity: Identity) -> str:
+    """An object as people name it: "Deployment default/web"."""
+    kind = roster.get(identity.kind)
+    path = f"{identity.namespace}/{identity.name}" if identity.namespace else identity.name
+    return f"{kind.kind if kind else identity.kind} {path}"
+
+
+def _identity(kind: Kind, document: load.Document, namespace: str) -> Identity:
+    return Identity(kind.storage_id, (meta.namespace(document.body) or namespace) if kind.namespaced else "", meta.name(document.body))
+
+
+def _misplaced(kind: Kind, document: load.Document) -> load.Problem | None:
+    if not {"create", "patch", "list", "watch"} <= set(kind.verbs):
+        return document.problem(f"a {kind.kind} is a question to the server, not an object that it keeps", "kind")
+    if not kind.namespaced and meta.namespace(document.body):
+        return document.problem(f"a {kind.kind} belongs to no namespace: remove this", "metadata.namespace")
+    return None
+
+
+def _dispute(identity: Identity, found: list[load.Document]) -> Iterable[load.Problem]:
+    for document in found:
+        others = load.places([other for other in found if other is not document])
+        where = f"{identity.namespace}/{identity.name}" if identity.namespace else identity.name
+        what = f"{document.body['kind']} {where} is also defined at {others}"
+        yield document.problem(f"{what}: keep one; until then neither is applied", "metadata.name")
+
+
+def _type(document: load.Document) -> tuple[str, str]:
+    return document.body["apiVersion"], document.body["kind"]
+
+
+def _promised(documents: Mapping[Identity, load.Document]) -> set[tuple[str, str]]:
+    """(apiVersion, kind) of every custom resource that a definition in the folder describes."""
+    promised: set[tuple[str, str]] = set()
+    for identity, document in documents.items():
+        spec = document.body.get("spec")
+        if identity.kind != DEFINITIONS or not isinstance(spec, Mapping):
+            continue
+        names: Any = spec.get("names")
+        versions: Any = spec.get("versions")
+        if isinstance(names, Mapping) and isinstance(versions, list):
+            promised |= {(f"{spec.get('group')}/{one.get('name')}", str(names.get("kind"))) for one in versions if isinstance(one, Mapping)}
+    return promised
+
+
+def _unknown_kind(document: load.Document, roster: Roster) -> load.Problem:
+    api_version, name = _type(document)
+    versions = sorted({kind.api_version(one.name) for kind in roster if kind.kind == name for one in kind.versions if one.served})
+    if versions:
+        return document.problem(f"{name} is not in {api_version}: write {' or '.join(versions)}", "apiVersion")
+    alike = sorted({kind.kind for kind in roster if kind.kind.lower() == name.lower()})
+    if alike:
+        return document.problem(f"there is no kind {name}: write {alike[0]}", "kind")
+    return document.problem(f"there is no kind {name} in {api_version}: correct it, or apply its CustomResourceDefinition", "kind")
