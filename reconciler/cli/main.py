@@ -22,6 +22,7 @@ VERBS = {
     "explain": "what the controllers plan for an object and what they wait on",
     "why": "from a pod or a PID back to the file and line that caused it",
     "kubeconfig": "print the kubeconfig that kubectl needs",
+    "compact": "forget the journal's history, not where live objects came from",
     "snapshot": "copy the journal while it is in use",
     "restore": "make a journal from a snapshot",
 }
