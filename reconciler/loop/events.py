@@ -98,7 +98,7 @@ class Recorder:
         await self._queue.join()
 
     async def _record(self, emit: plan.Emit, origin: protocol.Origin) -> None:
-        component = origin.actor.rpartition("/")[2]
+        component = emit.component or origin.actor.partition("/")[2].partition("/")[0]
         similar = _similar(emit, component)
         message = self._combined(similar, emit.message)
         if not self._may_write((component, *similar[3:])):

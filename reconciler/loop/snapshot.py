@@ -50,6 +50,9 @@ class Snapshot:
     def select(self, kind: str, namespace: str, selector: selectors.Selector) -> Sequence[meta.Obj]:
         return self._tables[kind].select(namespace, selector)
 
+    def orphans(self, kind: str, namespace: str, selector: selectors.Selector) -> Sequence[meta.Obj]:
+        return self._tables[kind].orphans(namespace, selector)
+
     def revision(self, kind: str) -> int:
         return self._tables[kind].revision
 

@@ -57,8 +57,15 @@ class Table:
         if selector.nothing:
             return ()
         objects, matches = self.objects, selector.matches
-        candidates = map(objects.__getitem__, self._narrowest(namespace, selector))
+        candidates = map(objects.__getitem__, self._narrowest(namespace, selector, view.NAMESPACE))
         return [obj for obj in candidates if matches(meta.labels(obj))]
+
+    def orphans(self, namespace: str, selector: selectors.Selector) -> Sequence[meta.Obj]:
+        if selector.nothing or (view.ORPHAN, namespace) not in self._buckets:
+            return ()
+        objects, matches = self.objects, selector.matches
+        candidates = map(objects.__getitem__, self._narrowest(namespace, selector, view.ORPHAN))
+        return [obj for obj in candidates if meta.controller(obj) is None and matches(meta.labels(obj))]
 
     def copy(self) -> "Table":
         """An independent table of the same objects."""
@@ -67,9 +74,9 @@ class Table:
         twin._buckets = {place: keys.copy() for place, keys in self._buckets.items()}
         return twin
 
-    def _narrowest(self, namespace: str, selector: selectors.Selector) -> Sequence[meta.Key]:
+    def _narrowest(self, namespace: str, selector: selectors.Selector, index: str) -> Sequence[meta.Key]:
         buckets = self._buckets
-        narrowest: Sequence[meta.Key] = buckets.get((view.NAMESPACE, namespace), ())
+        narrowest: Sequence[meta.Key] = buckets.get((index, namespace), ())
         for name, value in selector.equalities():
             keys = buckets.get((view.LABEL, f"{namespace}\0{name}\0{value}"), ())
             if len(keys) < len(narrowest):
@@ -98,6 +105,8 @@ def _places(obj: meta.Obj) -> set[Place]:
     node = _node(obj)
     if node is not None:
         places.add((view.NODE, node))
+    if meta.controller(obj) is None:
+        places.add((view.ORPHAN, namespace))
     for owner in meta.owners(obj):
         places.add((view.OWNER, str(owner.get("uid", ""))))
     for name, value in meta.labels(obj).items():

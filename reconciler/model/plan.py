@@ -46,6 +46,7 @@ class Emit:
     type: Literal["Normal", "Warning"] = "Normal"
     why: str = ""
     action: str = ""
+    component: str = ""  # who reports it; empty: the controller's own name
 
 
 # The API actions share two optional fields: `announce` is emitted once the action took effect, whatever becomes of

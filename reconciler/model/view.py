@@ -16,6 +16,7 @@ from reconciler.model.selectors import Selector
 OWNER = "owner"  # uid of each of its ownerReferences
 NODE = "node"  # spec.nodeName ("" while unscheduled)
 NAMESPACE = "namespace"  # its namespace; "" finds all objects of a cluster-wide kind
+ORPHAN = "orphan"  # its namespace, for objects without a controller reference; used through `orphans`
 LABEL = "label"  # "NAMESPACE\0KEY\0VALUE" for each label; used through `select`
 
 
@@ -32,6 +33,9 @@ class View(Protocol):
 
     def select(self, kind: str, namespace: str, selector: Selector) -> Sequence[meta.Obj]:
         """Objects of one namespace whose labels match, ordered by name, through the label index where it can."""
+
+    def orphans(self, kind: str, namespace: str, selector: Selector) -> Sequence[meta.Obj]:
+        """What `select` finds that no controller owns: candidates for adoption."""
 
     def revision(self, kind: str) -> int:
         """The journal revision up to which this view is complete for `kind`."""

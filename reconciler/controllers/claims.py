@@ -1,0 +1,74 @@
+"""Who owns what: adopting orphans that a selector matches, releasing what it no longer does.
+
+kube-controller-manager's ControllerRefManager. An owner on its way out claims and releases nothing.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from reconciler.model import meta, plan
+from reconciler.model.selectors import Selector
+from reconciler.model.view import NAMESPACE, OWNER, View
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """`owned` holds what is and what is about to be owned; `actions` make it so."""
+
+    owned: tuple[meta.Obj, ...]
+    actions: tuple[plan.Action, ...]
+
+
+def claim(view: View, owner: meta.Obj, kind: str, selector: Selector, wanted: Callable[[meta.Obj], bool] = lambda _: True) -> Claims:
+    """Objects of `kind` that belong to `owner`, of those that are `wanted` at all."""
+    owned, actions = [], []
+    matches, leaving = selector.matches, meta.is_deleting(owner)
+    for obj in view.by(kind, OWNER, meta.uid(owner)):
+        if not wanted(obj) or not _is_controlled(obj, owner):
+            continue
+        if matches(meta.labels(obj)):
+            owned.append(obj)
+        elif not leaving:
+            actions.append(plan.Update(kind=kind, body=_released(obj, owner), why=f"{_named(owner)} no longer selects its labels"))
+    if leaving:
+        return Claims(tuple(owned), ())
+    for obj in view.orphans(kind, meta.namespace(owner), selector):
+        if wanted(obj) and not meta.is_deleting(obj):
+            adopted = _adopted(obj, owner)
+            actions.append(plan.Update(kind=kind, body=adopted, why=f"{_named(owner)} selects its labels and nobody owns it"))
+            owned.append(adopted)
+    return Claims(tuple(owned), tuple(actions))
+
+
+def follow(kind: str, owner_kind: str, selector_of: Callable[[meta.Obj], Selector]) -> plan.Follow:
+    """Wakes the owner of a changed object, and for an orphan every owner of `kind` that could adopt it."""
+    by_owner = plan.owner_key(owner_kind)
+
+    def keys(view: View, old: meta.Obj | None, new: meta.Obj | None) -> Iterable[meta.Key]:
+        yield from by_owner(view, old, new)
+        if new is not None and meta.controller(new) is None:
+            for owner in view.by(kind, NAMESPACE, meta.namespace(new)):
+                if selector_of(owner).matches(meta.labels(new)):
+                    yield meta.key(owner)
+
+    return keys
+
+
+def _is_controlled(obj: meta.Obj, owner: meta.Obj) -> bool:
+    reference = meta.controller(obj)
+    return reference is not None and reference.get("uid") == meta.uid(owner)
+
+
+def _adopted(obj: meta.Obj, owner: meta.Obj) -> meta.Obj:
+    return meta.put(obj, ("metadata", "ownerReferences"), [*meta.owners(obj), meta.controller_reference(owner)])
+
+
+def _released(obj: meta.Obj, owner: meta.Obj) -> meta.Obj:
+    left = [reference for reference in meta.owners(obj) if reference.get("uid") != meta.uid(owner)]
+    if left:
+        return meta.put(obj, ("metadata", "ownerReferences"), left)
+    return meta.without(obj, ("metadata", "ownerReferences"))
+
+
+def _named(owner: meta.Obj) -> str:
+    return f"{owner['kind']} {meta.name(owner)}"

@@ -1,0 +1,151 @@
+"""Keeps a number of equal pods: the planner that ReplicaSet and ReplicationController share.
+
+Upstream: pkg/controller/replicaset. One plan adopts and releases, then creates or deletes at most 500 pods, then
+writes the status that was seen before; a refused pod becomes an event and the condition ReplicaFailure.
+"""
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler.controllers import claims, conditions, pods, ranking
+from reconciler.kinds import pod, workload
+from reconciler.model import errors, meta, plan
+from reconciler.model.selectors import Selector
+from reconciler.model.view import OWNER, View
+
+FAILURE = "ReplicaFailure"
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """What differs between the two kinds."""
+
+    kind: str  # Kind.id
+    counts_terminating: bool  # status.terminatingReplicas exists
+    component: str  # the reporter of its events
+
+
+def planned(view: View, owner: meta.Obj, selector: Selector, sort: Sort, now: float) -> plan.Plan:
+    claimed = claims.claim(view, owner, pods.PODS, selector, pod.is_active)
+    active = claimed.owned
+    status = _status(view, owner, active, selector, sort, now)
+    excess = len(active) - workload.replicas(owner)
+    work: Sequence[plan.Action] = ()
+    if excess and not meta.is_deleting(owner):
+        refused = _Refused(owner, status, sort, now)
+        if excess < 0:
+            work = [_creation(owner, name, sort, refused) for name in _names(view, owner, min(-excess, plan.MAX_CREATES))]
+        else:
+            spared = ranking.first_to_go(active, min(excess, plan.MAX_CREATES), _related(view, owner, sort, active), now)
+            work = [_deletion(owner, one, sort, refused) for one in spared]
+    partial = len(work) < abs(excess) and bool(work)
+    return plan.plan_of(
+        claimed.actions,
+        work,
+        _status_update(owner, status, sort),
+        again_at=now if partial else _next_available(owner, active, now),
+        waiting_on=_waiting(owner, active, now),
+    )
+
+
+def _names(view: View, owner: meta.Obj, count: int) -> Iterable[str]:
+    return itertools.islice(pods.free_names(view, pods.PODS, owner, f"{meta.name(owner)}-"), count)
+
+
+def _creation(owner: meta.Obj, name: str, sort: Sort, refused: "_Refused") -> plan.Create:
+    body = pods.from_template(owner, workload.template(owner), name, f"{meta.name(owner)}-")
+    return plan.Create(
+        kind=pods.PODS,
+        body=body,
+        why=f"{meta.name(owner)} has too few pods",
+        announce=plan.Emit(regarding=owner, reason="SuccessfulCreate", message=f"Created pod: {name}", component=sort.component),
+        refused=refused.creating,
+    )
+
+
+def _deletion(owner: meta.Obj, one: meta.Obj, sort: Sort, refused: "_Refused") -> plan.Delete:
+    return plan.Delete(
+        kind=pods.PODS,
+        namespace=meta.namespace(one),
+        name=meta.name(one),
+        uid=meta.uid(one),
+        why=f"{meta.name(owner)} has too many pods",
+        announce=plan.Emit(regarding=owner, reason="SuccessfulDelete", message=f"Deleted pod: {meta.name(one)}", component=sort.component),
+        refused=refused.deleting,
+    )
+
+
+def _related(view: View, owner: meta.Obj, sort: Sort, active: Sequence[meta.Obj]) -> Iterable[meta.Obj]:
+    """The pods of all sets with the same controller, such as the ReplicaSets of one Deployment."""
+    controller = meta.controller(owner)
+    if controller is None:
+        return active
+    siblings = view.by(sort.kind, OWNER, str(controller.get("uid", "")))
+    return itertools.chain.from_iterable(view.by(pods.PODS, OWNER, meta.uid(sibling)) for sibling in siblings)
+
+
+def _status(view: View, owner: meta.Obj, active: Sequence[meta.Obj], selector: Selector, sort: Sort, now: float) -> dict[str, Any]:
+    template_labels = workload.template_labels(owner).items()
+    min_ready_seconds = workload.min_ready_seconds(owner)
+    ready = [one for one in active if pod.is_ready(one)]
+    counts = {
+        "fullyLabeledReplicas": sum(template_labels <= meta.labels(one).items() for one in active),
+        "readyReplicas": len(ready),
+        "availableReplicas": sum(pod.is_available(one, min_ready_seconds, now) for one in ready) if min_ready_seconds else len(ready),
+    }
+    status = {"replicas": len(active), **{name: count for name, count in counts.items() if count}}
+    if sort.counts_terminating:
+        matches = selector.matches
+        owned = view.by(pods.PODS, OWNER, meta.uid(owner))
+        status["terminatingReplicas"] = sum(
+            meta.is_deleting(one) and not pod.is_terminal(one) and matches(meta.labels(one)) for one in owned
+        )
+    status["observedGeneration"] = meta.generation(owner)
+    kept = conditions.without(meta.status(owner).get("conditions") or (), FAILURE)
+    return {**status, "conditions": kept} if kept else status
+
+
+def _status_update(owner: meta.Obj, status: dict[str, Any], sort: Sort) -> Iterable[plan.Action]:
+    if status == meta.status(owner):
+        return ()
+    body = meta.put(owner, ("status",), status)
+    return (plan.Update(kind=sort.kind, body=body, subresource="status", why="its pods changed"),)
+
+
+def _next_available(owner: meta.Obj, active: Sequence[meta.Obj], now: float) -> float | None:
+    """When the next ready pod will have been ready for minReadySeconds."""
+    min_ready_seconds = workload.min_ready_seconds(owner)
+    if not min_ready_seconds:
+        return None
+    times = [since + min_ready_seconds for one in active if (since := pod.ready_since(one)) is not None]
+    return min((time for time in times if time > now), default=None)
+
+
+def _waiting(owner: meta.Obj, active: Sequence[meta.Obj], now: float) -> Iterable[plan.Waiting]:
+    late = sum(not pod.is_available(one, workload.min_ready_seconds(owner), now) for one in active)
+    if late:
+        yield plan.Waiting(f"{late} of {workload.replicas(owner)} pods of {owner['kind']} {meta.name(owner)} to become available")
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """What to say when the server refuses a pod."""
+
+    owner: meta.Obj
+    status: dict[str, Any]
+    sort: Sort
+    now: float
+
+    def creating(self, error: errors.StatusError) -> Iterable[plan.Action]:
+        return self._say("FailedCreate", f"Error creating: {error.message}", error)
+
+    def deleting(self, error: errors.StatusError) -> Iterable[plan.Action]:
+        return self._say("FailedDelete", f"Error deleting: {error.message}", error)
+
+    def _say(self, reason: str, message: str, error: errors.StatusError) -> Iterable[plan.Action]:
+        yield plan.Emit(regarding=self.owner, reason=reason, message=message, type="Warning", component=self.sort.component)
+        known = workload.condition(self.owner, FAILURE) or conditions.made(FAILURE, "True", reason, error.message, self.now)
+        status = {**self.status, "conditions": [*self.status.get("conditions", ()), known]}
+        yield from _status_update(self.owner, status, self.sort)
