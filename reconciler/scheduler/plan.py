@@ -1,0 +1,273 @@
+"""The scheduler's decision for one pod at a time: a node, or why none, and whom to evict.
+
+`Planner.place` counts a placed pod on its node at once (the table assumes it), so that the next decision sees it;
+whoever carries decisions out tells the table what became of them. Given the same table, view and order of pods the
+decisions are the same: ties are broken by a generator with a fixed seed. It writes nothing and reads no clock; the
+functions at the end turn decisions into actions.
+"""
+
+from collections import Counter, OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from reconciler.model import meta, plan, view
+from reconciler.model.view import View
+from reconciler.placement import pods as pod_facts
+from reconciler.scheduler import diagnosis, preempt
+from reconciler.scheduler.columns import Mask
+from reconciler.scheduler.config import Profile
+from reconciler.scheduler.rules import Case
+from reconciler.scheduler.shape import Shape
+from reconciler.scheduler.standing import Standing
+from reconciler.scheduler.table import Held, Table
+
+MAX_STANDINGS = 64  # shapes whose verdicts are kept between pods
+SEED = 1
+
+BUDGETS = "poddisruptionbudgets.policy"
+NO_CLAIMS = "no new claims to deallocate"  # what upstream's DynamicResources adds when no resource claims are in play
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """The pod goes to `node`."""
+
+    pod: meta.Obj
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """No node does now. `filters` are those whose reasons a change may take away.
+
+    `nominated` is the node that `victims` make room on; "" takes an earlier nomination back, None leaves it.
+    `displaced` are pods of lower priority that had been nominated for that node and are no longer.
+    """
+
+    pod: meta.Obj
+    message: str
+    filters: frozenset[str]
+    nominated: str | None = ""
+    victims: tuple[meta.Obj, ...] = ()
+    displaced: tuple[meta.Obj, ...] = ()
+
+
+Decision = Placed | Refused
+
+
+class Planner:
+    def __init__(self, table: Table, around: View, profiles: Mapping[str, Profile], seed: int = SEED) -> None:
+        self.table = table
+        self.view = around
+        self.profiles = profiles
+        self._random = np.random.Generator(np.random.PCG64(seed))
+        self._standings: OrderedDict[tuple[int, str], tuple[Standing, preempt.Bids]] = OrderedDict()
+
+    def place(self, pod: meta.Obj) -> Decision:
+        """Raises KeyError if no profile has the pod's schedulerName."""
+        key = meta.key(pod)
+        profile = self.profiles[pod_facts.scheduler_name(pod)]
+        shape = self.table.shapes.of(pod)
+        nomination = self.table.nominations.get(key)
+        if nomination is not None:
+            self.table.forget(key)
+        less = [held for held in self.table.nominations.values() if held.shape.priority < shape.priority and held.row >= 0]
+        self.table.lift(less)  # pods of lower rank do not keep room against this one
+        try:
+            decision = self._decide(pod, shape, profile, nomination)
+        finally:
+            self.table.put_back(less)
+        return self._displace(decision, less) if less and isinstance(decision, Refused) and decision.nominated else decision
+
+    def _decide(self, pod: meta.Obj, shape: Shape, profile: Profile, nomination: Held | None) -> Decision:
+        standing, bids = self._standing(shape, profile)
+        if not _rejected(standing.case, profile):
+            row = self._choose(standing, shape, nomination.node if nomination is not None else "")
+            if row is not None:
+                node = self.table.names[row]
+                self.table.assume(pod, node)
+                return Placed(pod, node)
+        return self._refuse(pod, standing.case, profile, bids, nomination)
+
+    def _displace(self, refused: Refused, less: Sequence[Held]) -> Refused:
+        """Take back the nominations of lower rank on the node that `refused` was nominated for."""
+        gone = [held for held in less if held.node == refused.nominated]
+        for held in gone:
+            self.table.forget(held.key)
+        return replace(refused, displaced=tuple(held.pod for held in gone))
+
+    def _standing(self, shape: Shape, profile: Profile) -> tuple[Standing, preempt.Bids]:
+        key = (id(shape), profile.name)
+        kept = self._standings.get(key)
+        if kept is None or kept[0].case.shape is not shape:
+            case = Case(self.table, self.view, shape, profile.arguments)
+            kept = self._standings[key] = (Standing(case, profile, self._random), preempt.Bids(case, profile))
+            if len(self._standings) > MAX_STANDINGS:
+                self._standings.popitem(last=False)
+        else:
+            self._standings.move_to_end(key)
+        return kept
+
+    def _choose(self, standing: Standing, shape: Shape, nominated: str) -> int | None:
+        """The best row; the one that the pod was nominated for if that is feasible."""
+        among = self._without_nominations(standing, shape)
+        standing.refresh()
+        row = self.table.row_of.get(nominated)
+        if row is not None and standing.feasible()[row] and (among is None or among[row]):
+            return row
+        return standing.choose(among)
+
+    def _without_nominations(self, standing: Standing, shape: Shape) -> Mask | None:
+        """Rows that are feasible even if no nominated pod arrives; None where their arrival could not help."""
+        arriving = [held for held in self.table.nominations.values() if held.row >= 0]
+        if not arriving or not shape.names_pods:
+            return None
+        self.table.lift(arriving)
+        standing.refresh()
+        found = standing.feasible().copy()
+        self.table.put_back(arriving)
+        return found
+
+    def _refuse(self, pod: meta.Obj, case: Case, profile: Profile, bids: preempt.Bids, nomination: Held | None) -> Refused:
+        found = diagnosis.diagnose(case, profile)
+        if not found.nodes:
+            return Refused(pod, found.message, found.filters)
+        if found.rejection:
+            return Refused(pod, f"{found.message} not found", found.filters)  # as upstream, whose PostFilter lacks its state then
+        if not profile.preempts:
+            return Refused(pod, f"{found.message} {NO_CLAIMS}", found.filters)
+        nominated = nomination.node if nomination is not None else pod_facts.nominated_node(pod)
+        obstacle = self._obstacle(case.shape, nominated, found)
+        if obstacle:
+            if nomination is not None and obstacle == preempt.TERMINATING:
+                self.table.nominate(pod, nomination.node)
+            return Refused(pod, _with_preemption(found.message, obstacle), found.filters, nominated=None)
+        assert found.retriable is not None
+        budgets = self._budgets() if found.retriable.any() else ()
+        bid = bids.cheapest(found.retriable, budgets)
+        if bid is None:
+            return Refused(pod, _with_preemption(found.message, _no_candidates(found, bids)), found.filters)
+        node = self.table.names[bid.row]
+        self.table.nominate(pod, node)
+        return Refused(pod, found.message, found.filters, nominated=node, victims=tuple(held.pod for held in bid.victims))
+
+    def _obstacle(self, shape: Shape, nominated: str, found: diagnosis.Diagnosis) -> str:
+        row = self.table.row_of.get(nominated)
+        if row is None or found.retriable is None:
+            return preempt.obstacle(shape, (), nominated_is_final=True)
+        return preempt.obstacle(shape, self.table.pods[row].values(), nominated_is_final=not found.retriable[row])
+
+    def _budgets(self) -> Sequence[preempt.Budget]:
+        return [
+            preempt.Budget.of(budget) for namespace in self.table.namespaces for budget in self.view.by(BUDGETS, view.NAMESPACE, namespace)
+        ]
+
+
+def _rejected(case: Case, profile: Profile) -> bool:
+    return any(rule.reject is not None and rule.reject(case) for rule in profile.filters)
+
+
+def _no_candidates(found: diagnosis.Diagnosis, bids: preempt.Bids) -> str:
+    """The outcome of a search for victims that found none, in the words of an unplaceable pod."""
+    assert found.retriable is not None
+    counts = Counter(bids.why_not(found.retriable))
+    hopeless = found.nodes - int(found.retriable.sum())
+    if hopeless:
+        counts[preempt.NOT_HELPFUL] += hopeless
+    return diagnosis.unavailable(found.nodes, counts.items())
+
+
+def _with_preemption(message: str, outcome: str) -> str:
+    return f"{message} {NO_CLAIMS}, preemption: {outcome}"
+
+
+# Decisions as actions.
+
+
+def binding(placed: Placed) -> plan.Create:
+    pod = placed.pod
+    namespace, name = meta.key(pod)
+    return plan.Create(
+        kind="pods",
+        subresource="binding",
+        body={
+            "apiVersion": "v1",
+            "kind": "Binding",
+            "metadata": {"name": name, "namespace": namespace, "uid": meta.uid(pod)},
+            "target": {"apiVersion": "v1", "kind": "Node", "name": placed.node},
+        },
+        why=f"{placed.node} is the best of the nodes that fit",
+        announce=plan.Emit(
+            regarding=pod, reason="Scheduled", message=f"Successfully assigned {namespace}/{name} to {placed.node}", action="Binding"
+        ),
+    )
+
+
+def refusal_event(refused: Refused) -> plan.Emit:
+    return plan.Emit(regarding=refused.pod, reason="FailedScheduling", message=refused.message, type="Warning", action="Scheduling")
+
+
+def refusal_status(refused: Refused, now: str) -> plan.Patch | None:
+    """The PodScheduled condition and the nomination, None where the pod says so already. `now` is RFC 3339."""
+    pod = refused.pod
+    wanted = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": refused.message}
+    current = condition(pod, "PodScheduled")
+    status: dict[str, Any] = {}
+    if current is None or any(current.get(name) != value for name, value in wanted.items()):
+        since = current["lastTransitionTime"] if current is not None and current.get("status") == "False" else now
+        status["conditions"] = [{**wanted, "observedGeneration": meta.generation(pod), "lastProbeTime": None, "lastTransitionTime": since}]
+    nominated = pod_facts.nominated_node(pod)
+    if refused.nominated is not None and refused.nominated != nominated:
+        status["nominatedNodeName"] = refused.nominated or None
+    return _status_patch(pod, status, "no node fits") if status else None
+
+
+def withdrawal(pod: meta.Obj) -> plan.Patch:
+    """Takes a nomination back."""
+    return _status_patch(pod, {"nominatedNodeName": None}, "a pod of higher priority was nominated for the node")
+
+
+def eviction(victim: meta.Obj, scheduler: str, now: str) -> tuple[plan.Patch, plan.Delete]:
+    """What is done to a victim, one after the other."""
+    message = f"{scheduler}: preempting to accommodate a higher priority pod"
+    mark = {
+        "type": "DisruptionTarget",
+        "status": "True",
+        "reason": preempt.BY_SCHEDULER,
+        "message": message,
+        "observedGeneration": meta.generation(victim),
+        "lastProbeTime": None,
+        "lastTransitionTime": now,
+    }
+    namespace, name = meta.key(victim)
+    return (
+        _status_patch(victim, {"conditions": [mark]}, message),
+        plan.Delete(kind="pods", namespace=namespace, name=name, uid=meta.uid(victim), why=message),
+    )
+
+
+def eviction_event(victim: meta.Obj, preemptor: meta.Obj, node: str) -> plan.Emit:
+    return plan.Emit(
+        regarding=victim, reason="Preempted", message=f"Preempted by pod {meta.uid(preemptor)} on node {node}", action="Preempting"
+    )
+
+
+def condition(pod: meta.Obj, kind: str) -> Mapping[str, Any] | None:
+    return next((one for one in meta.status(pod).get("conditions") or () if one.get("type") == kind), None)
+
+
+def _status_patch(pod: meta.Obj, status: Mapping[str, Any], why: str) -> plan.Patch:
+    namespace, name = meta.key(pod)
+    return plan.Patch(
+        kind="pods",
+        namespace=namespace,
+        name=name,
+        uid=meta.uid(pod),
+        type="strategic",
+        subresource="status",
+        patch={"status": status},
+        why=why,
+    )

@@ -1,0 +1,287 @@
+"""Preemption: which pods of lower priority to evict, and where, so that a pod fits that no node has room for.
+
+On each node that could help, all pods of lower priority are taken off in thought; if the pod fits then, they are put
+back one by one, most important first and those whose disruption budget is used up before all others, as long as the
+pod still fits. What cannot go back are the victims. The cheapest node wins: fewest broken budgets, least important
+most important victim, smallest sum of priorities, fewest victims, and the one whose most important victims started
+last. Nothing is evicted where that would not let the pod in.
+
+Bids are kept per shape and made again only for rows that changed. At most MAX_ROWS_A_TRY new rows are looked at in
+one try, from where the last one ended, so that a try stays short on large clusters.
+"""
+
+import heapq
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from reconciler.model import meta, selectors
+from reconciler.scheduler.columns import Mask
+from reconciler.scheduler.config import Profile
+from reconciler.scheduler.filters import node_resources_fit
+from reconciler.scheduler.rules import Case, Scope
+from reconciler.scheduler.shape import Shape
+from reconciler.scheduler.table import Held
+
+MAX_ROWS_A_TRY = 500
+NO_VICTIMS = "No preemption victims found for incoming pod"
+NOT_HELPFUL = "Preemption is not helpful for scheduling"
+NEVER = "not eligible due to preemptionPolicy=Never."
+TERMINATING = "not eligible due to a terminating pod on the nominated node."
+PRIORITY_OFFSET = 2**31  # makes every priority positive, so that more victims never cost less
+NOT_STARTED = 10**18  # later than any time
+BY_SCHEDULER = "PreemptionByScheduler"
+
+Cost = tuple[int, int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Bid:
+    """Victims on one row and what they cost, cheaper is smaller; without victims the reason why there is no bid."""
+
+    row: int
+    cost: Cost | None = None
+    victims: tuple[Held, ...] = ()
+    why_not: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """One PodDisruptionBudget: how many more pods may go."""
+
+    namespace: str
+    selector: selectors.Selector
+    allowed: int
+    disrupted: frozenset[str]  # pods on their way out, which are counted already
+
+    @classmethod
+    def of(cls, budget: meta.Obj) -> "Budget":
+        status = meta.status(budget)
+        selector = selectors.from_label_selector(meta.spec(budget).get("selector"))
+        return cls(
+            meta.namespace(budget), selector, int(status.get("disruptionsAllowed") or 0), frozenset(status.get("disruptedPods") or ())
+        )
+
+    def covers(self, held: Held) -> bool:
+        return held.shape.namespace == self.namespace and bool(held.shape.labels) and self.selector.matches(held.shape.labels)
+
+
+def obstacle(shape: Shape, held_on_nominated: Iterable[Held], nominated_is_final: bool) -> str:
+    """Why the pod may not preempt now, "" if it may."""
+    if not shape.preempts:
+        return NEVER
+    if not nominated_is_final and any(_is_leaving(held, shape) for held in held_on_nominated):
+        return TERMINATING
+    return ""
+
+
+def _is_leaving(held: Held, shape: Shape) -> bool:
+    """A victim of an earlier try that has not gone yet."""
+    if not held.terminating or held.shape.priority >= shape.priority:
+        return False
+    return any(
+        one.get("type") == "DisruptionTarget" and one.get("status") == "True" and one.get("reason") == BY_SCHEDULER
+        for one in meta.status(held.pod).get("conditions") or ()
+    )
+
+
+class Bids:
+    """The bids of all rows for one shape."""
+
+    def __init__(self, case: Case, profile: Profile) -> None:
+        self._case = case
+        self._profile = profile
+        self._bids: dict[int, Bid] = {}
+        self._heap: list[tuple[Cost, int]] = []
+        self._generation = 0
+        self._facts = -1
+        self._next = 0
+
+    def cheapest(self, rows: Mask, budgets: Sequence[Budget]) -> Bid | None:
+        """The cheapest bid among `rows`; None if there is none."""
+        local = is_local(self._case, self._profile)
+        self._forget_changed(keep=local and not budgets)
+        for row in self._unknown(rows):
+            room = Sums(self._case, row) if local else Rules(self._case, self._profile, row)
+            bid = self._bids[row] = make_bid(self._case, row, room, budgets)
+            if bid.cost is not None:
+                heapq.heappush(self._heap, (bid.cost, row))
+        return self._best(rows)
+
+    def why_not(self, rows: Mask) -> list[str]:
+        """The reasons of the rows without a bid, one entry per row and reason."""
+        return [text for row in np.flatnonzero(rows) if (bid := self._bids.get(int(row))) is not None for text in bid.why_not]
+
+    def _unknown(self, rows: Mask) -> list[int]:
+        """Rows to look at in this try."""
+        new = [row for row in np.flatnonzero(rows).tolist() if row not in self._bids]
+        if len(new) <= MAX_ROWS_A_TRY:
+            return new
+        chosen = ([row for row in new if row >= self._next] + [row for row in new if row < self._next])[:MAX_ROWS_A_TRY]
+        self._next = chosen[-1] + 1
+        return chosen
+
+    def _best(self, rows: Mask) -> Bid | None:
+        passed = []
+        found = None
+        while self._heap and found is None:
+            cost, row = self._heap[0]
+            bid = self._bids.get(row)
+            if bid is None or bid.cost != cost:
+                heapq.heappop(self._heap)
+            elif not rows[row]:
+                passed.append(heapq.heappop(self._heap))
+            else:
+                found = bid
+        for entry in passed:
+            heapq.heappush(self._heap, entry)
+        return found
+
+    def _forget_changed(self, *, keep: bool) -> None:
+        table = self._case.table
+        changed = table.changed_since(self._generation) if keep and self._facts == table.facts_generation else None
+        self._generation, self._facts = table.generation, table.facts_generation
+        if changed is None:
+            self._bids.clear()
+            self._heap.clear()
+        else:
+            for row in changed:
+                self._bids.pop(row, None)
+
+
+def is_local(case: Case, profile: Profile) -> bool:
+    """Whether of all rules that read pods only NodeResourcesFit has a say for this shape."""
+    others = (one for one in profile.filters if one.scope is not Scope.NODE and one.name != node_resources_fit.NAME)
+    return all(one.check(case, slice(0, 1)) is None for one in others)
+
+
+def make_bid(case: Case, row: int, room: "Room", budgets: Sequence[Budget]) -> Bid:
+    priority = case.shape.priority
+    lower = [held for held in case.table.pods[row].values() if held.shape.priority < priority and not held.nominated]
+    if not lower:
+        return Bid(row, why_not=(NO_VICTIMS,))
+    lower.sort(key=_importance)
+    for held in lower:
+        room.take(held)
+    short = room.short()
+    if short:
+        room.restore()
+        return Bid(row, why_not=short)
+    breaking = _breaking(lower, budgets)
+    victims: list[Held] = []
+    broken = 0
+    for held in (*(one for one in lower if one.key in breaking), *(one for one in lower if one.key not in breaking)):
+        room.give_back(held)
+        if room.short():
+            room.take(held)
+            victims.append(held)
+            broken += held.key in breaking
+    room.restore()
+    victims.sort(key=_importance)
+    return Bid(row, _cost(victims, broken), tuple(victims)) if victims else Bid(row, why_not=(NO_VICTIMS,))
+
+
+class Room(Protocol):
+    """One row from which pods are taken in thought."""
+
+    def take(self, held: Held) -> None: ...
+
+    def give_back(self, held: Held) -> None: ...
+
+    def short(self) -> tuple[str, ...]:
+        """Why the pod still does not fit; empty when it does."""
+
+    def restore(self) -> None:
+        """Everything as it was."""
+
+
+class Sums:
+    """By arithmetic on what the pod asks for, where nothing else matters."""
+
+    def __init__(self, case: Case, row: int) -> None:
+        table, args = case.table, case.args(node_resources_fit.NAME)
+        self._asked = [
+            (name, asked) for name, asked in case.shape.requests.items() if asked > 0 and not node_resources_fit.is_ignored(name, args)
+        ]
+        indexes = [table.resources[name] for name, _ in self._asked]
+        self._left = [int(table.allocatable[index, row] - table.requested[index, row]) for index in indexes]
+        self._places = int(table.pods_allowed[row] - table.pod_count[row])
+
+    def take(self, held: Held) -> None:
+        self._places += 1
+        for index, (name, _) in enumerate(self._asked):
+            self._left[index] += held.shape.requests.get(name, 0)
+
+    def give_back(self, held: Held) -> None:
+        self._places -= 1
+        for index, (name, _) in enumerate(self._asked):
+            self._left[index] -= held.shape.requests.get(name, 0)
+
+    def short(self) -> tuple[str, ...]:
+        found = [f"Insufficient {name}" for (name, asked), left in zip(self._asked, self._left, strict=True) if asked > left]
+        return tuple(["Too many pods", *found]) if self._places < 1 else tuple(found)
+
+    def restore(self) -> None:
+        return
+
+
+class Rules:
+    """By asking every filter, with the pods really lifted from the table for the moment."""
+
+    def __init__(self, case: Case, profile: Profile, row: int) -> None:
+        self._case = case
+        self._profile = profile
+        self._rows = slice(row, row + 1)
+        self._gone: dict[meta.Key, Held] = {}
+
+    def take(self, held: Held) -> None:
+        self._gone[held.key] = held
+        self._case.table.lift((held,))
+
+    def give_back(self, held: Held) -> None:
+        del self._gone[held.key]
+        self._case.table.put_back((held,))
+
+    def short(self) -> tuple[str, ...]:
+        for rule in self._profile.filters:
+            verdict = rule.check(self._case, self._rows)
+            if verdict is not None and verdict.bits[0]:
+                bits = int(verdict.bits[0])
+                return tuple(dict.fromkeys(reason.text for bit, reason in enumerate(verdict.reasons) if bits >> bit & 1))
+        return ()
+
+    def restore(self) -> None:
+        self._case.table.put_back(self._gone.values())
+        self._gone.clear()
+
+
+def _importance(held: Held) -> tuple[int, int]:
+    """Smaller is more important: the higher priority, then the earlier start; one that has not started is the newest."""
+    return -held.shape.priority, _started(held)
+
+
+def _started(held: Held) -> int:
+    """When the pod started, as a number that grows with time."""
+    digits = "".join(filter(str.isdigit, meta.status(held.pod).get("startTime") or ""))
+    return int(digits) if digits else NOT_STARTED
+
+
+def _breaking(lower: Iterable[Held], budgets: Sequence[Budget]) -> set[meta.Key]:
+    """Pods whose eviction would take a budget below what it allows, counted in order of importance."""
+    left = [budget.allowed for budget in budgets]
+    found = set()
+    for held in lower:
+        for index, budget in enumerate(budgets):
+            if budget.covers(held) and held.key[1] not in budget.disrupted:
+                left[index] -= 1
+                if left[index] < 0:
+                    found.add(held.key)
+    return found
+
+
+def _cost(victims: Sequence[Held], broken: int) -> Cost:
+    highest = victims[0].shape.priority
+    earliest = min(_started(held) for held in victims if held.shape.priority == highest)
+    return broken, highest, sum(held.shape.priority + PRIORITY_OFFSET for held in victims), len(victims), -earliest

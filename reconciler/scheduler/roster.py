@@ -1,0 +1,53 @@
+"""The filters and scores that exist: a file each in filters/ and scores/, and those of installed packages.
+
+A package adds its own through the entry point groups `reconciler.filters` and `reconciler.scores`, each entry
+naming a Filter or a Score. They come after the built-in ones, in the order of their names.
+"""
+
+import importlib
+import importlib.metadata
+import pkgutil
+from functools import cache
+from typing import Any
+
+from reconciler.scheduler import filters, rules, scores
+
+# kube-scheduler's order: the first filter that a node fails gives the reason.
+FILTER_ORDER = (
+    "NodeUnschedulable",
+    "NodeName",
+    "TaintToleration",
+    "NodeAffinity",
+    "NodePorts",
+    "NodeResourcesFit",
+    "VolumeRestrictions",
+    "NodeVolumeLimits",
+    "VolumeBinding",
+    "VolumeZone",
+    "PodTopologySpread",
+    "InterPodAffinity",
+)
+
+
+@cache
+def all_filters() -> tuple[rules.Filter, ...]:
+    found = [importlib.import_module(f"{filters.__name__}.{module.name}").FILTER for module in pkgutil.iter_modules(filters.__path__)]
+    found.sort(key=lambda one: FILTER_ORDER.index(one.name))
+    return (*found, *_installed("reconciler.filters", rules.Filter))
+
+
+@cache
+def all_scores() -> tuple[rules.Score, ...]:
+    found = [importlib.import_module(f"{scores.__name__}.{module.name}").SCORE for module in pkgutil.iter_modules(scores.__path__)]
+    return (*found, *_installed("reconciler.scores", rules.Score))
+
+
+def _installed(group: str, kind: type[Any]) -> list[Any]:
+    """What installed packages offer in `group`. Raises TypeError for an entry that is no `kind`."""
+    found = []
+    for entry in sorted(importlib.metadata.entry_points(group=group), key=lambda entry: entry.name):
+        rule = entry.load()
+        if not isinstance(rule, kind):
+            raise TypeError(f"entry point {entry.name} in {group} is {type(rule).__name__}, expected {kind.__name__}: {entry.value}")
+        found.append(rule)
+    return found
