@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import signal
 import socket
 import sys
@@ -19,21 +20,23 @@ if __package__ in (None, ""):
 
 from reconciler.node.keeper import records, server, wire
 
+MAX_DESCRIPTORS = 65536  # one a pod in the keeper
+
 
 def main(arguments: list[str]) -> int:
     run_dir = os.path.abspath(arguments[0])
-    kept = os.environ.pop(server.LISTEN_VARIABLE, "")
+    kept = os.environ.pop(server.KEPT_VARIABLE, "")
     if kept:
         listening, lock = (int(part) for part in kept.split(","))
         for descriptor in (listening, lock):
             os.set_inheritable(descriptor, False)
-        return serve(run_dir, socket.socket(fileno=listening), lock)
+        return serve(run_dir, listening, lock)
     os.makedirs(os.path.join(run_dir, "pods"), 0o700, exist_ok=True)
     try:
         lock = records.lock(os.path.join(run_dir, "keeper.lock"))
     except BlockingIOError:
         return 0
-    listener = wire.listen(os.path.join(run_dir, "keeper.sock"))
+    listener = wire.listen(os.path.join(run_dir, "keeper.sock")).detach()
     if "--foreground" not in arguments:
         if os.fork():
             return 0
@@ -42,15 +45,17 @@ def main(arguments: list[str]) -> int:
     return serve(run_dir, listener, lock)
 
 
-def serve(run_dir: str, listener: socket.socket, lock: int) -> int:
+def serve(run_dir: str, listener: int, lock: int) -> int:
     os.chdir("/")
     for number in (signal.SIGHUP, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-    keeper = server.Keeper(run_dir, listener, lock)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, MAX_DESCRIPTORS)), hard))
     gc.collect()
     gc.freeze()  # what exists now is never looked at again, so its pages stay shared with every shim
+    keeper = server.Keeper(run_dir, lock)
     _notify_ready()
-    keeper.run()
+    keeper.serve(listener)
     return 0
 
 

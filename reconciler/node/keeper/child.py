@@ -48,13 +48,9 @@ class Failure(Exception):
 def run(spec: dict[str, Any], channel: socket.socket, stdio: Sequence[int]) -> NoReturn:
     """Become the container's program. `stdio` is empty for a terminal, which is made inside."""
     try:
-        signal.set_wakeup_fd(-1)
-        linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
-        if channel.recv(1) != GO:
-            os._exit(1)
-        os.setsid()
-        _enter_cgroups(spec)
-        _write("/proc/self/oom_score_adj", str(spec.get("oom_score_adj", 0)), optional=True)
+        _wait_for_go(channel)
+        enter_cgroups(spec)
+        write("/proc/self/oom_score_adj", str(spec.get("oom_score_adj", 0)), optional=True)
         if spec.get("root"):
             _build_root(spec)
         _execute(spec, channel, stdio or _console(channel))
@@ -64,29 +60,29 @@ def run(spec: dict[str, Any], channel: socket.socket, stdio: Sequence[int]) -> N
         _fail(channel, "CreateContainerError", f"{error.filename or 'container'}: {error.strerror}")
 
 
-def run_inside(spec: dict[str, Any], channel: socket.socket, stdio: Sequence[int], target: int) -> NoReturn:
-    """Become a program beside process `target`, in its PID namespace, cgroups and, without a root of its own, mounts."""
+def run_beside(spec: dict[str, Any], channel: socket.socket, stdio: Sequence[int], target: int, extra: int) -> NoReturn:
+    """A stage that enters the PID namespace of `target` and forks there, once more with `extra` clone flags.
+
+    With a root of its own the fork becomes a container, else a program in the mounts and cgroups of `target`.
+    """
+    own_root = bool(spec.get("root"))
     try:
         signal.set_wakeup_fd(-1)
-        linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
-        _enter_cgroups(spec)
+        if not own_root:
+            enter_cgroups(spec)
         if target:
-            descriptor = os.pidfd_open(target)
-            linux.setns(descriptor, linux.CLONE_NEWPID | (0 if spec.get("root") else linux.CLONE_NEWNS))
-        own_mounts = linux.CLONE_NEWNS if spec.get("root") else 0
-        pid = linux.clone(linux.CLONE_PARENT | own_mounts)
-        if pid:
-            channel.send(str(pid).encode())
-            os._exit(0)
+            linux.setns(os.pidfd_open(target), linux.CLONE_NEWPID | (0 if own_root else linux.CLONE_NEWNS))
+        pid = linux.clone(extra | (linux.CLONE_NEWNS if own_root else 0))
     except OSError as error:
-        _fail(channel, "StartError", f"cannot enter the container: {error.strerror}")
-    if spec.get("root"):
+        channel.send(FAILED + json.dumps({"message": f"cannot enter the container: {error.strerror}"}).encode())
+        os._exit(1)
+    if pid:
+        channel.send(str(pid).encode())
+        os._exit(0)
+    if own_root:
         run(spec, channel, stdio)
     try:
-        linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
-        if channel.recv(1) != GO:
-            os._exit(1)
-        os.setsid()
+        _wait_for_go(channel)
         _execute(spec, channel, stdio or _console(channel))
     except Failure as error:
         _fail(channel, error.reason, str(error))
@@ -94,8 +90,19 @@ def run_inside(spec: dict[str, Any], channel: socket.socket, stdio: Sequence[int
         _fail(channel, "StartError", f"{error.filename or 'exec'}: {error.strerror}")
 
 
+def _wait_for_go(channel: socket.socket) -> None:
+    """From here on this process dies with its parent, which is the final one only now."""
+    signal.set_wakeup_fd(-1)
+    if channel.recv(1) != GO:
+        os._exit(1)
+    linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+    os.setsid()
+
+
 def _fail(channel: socket.socket, reason: str, message: str) -> NoReturn:
+    """Tell, and end only when the listener has recorded it and hangs up."""
     channel.send(FAILED + json.dumps({"reason": reason, "message": message}).encode())
+    channel.recv(1)
     os._exit(128)
 
 
@@ -104,7 +111,7 @@ def _execute(spec: dict[str, Any], channel: socket.socket, stdio: Sequence[int])
     for target, descriptor in enumerate([fcntl.fcntl(d, fcntl.F_DUPFD_CLOEXEC, 3) for d in stdio]):
         os.dup2(descriptor, target)
     environment = _become(spec)
-    # The identity change cleared the death signal; where the shim died meanwhile, its end of the channel is closed.
+    # The identity change cleared the death signal; a parent that died meanwhile took the other end along.
     linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
     ready = select.poll()
     ready.register(channel, select.POLLIN)
@@ -151,10 +158,10 @@ def _console(channel: socket.socket) -> tuple[int, int, int]:
     return slave, slave, slave
 
 
-def _enter_cgroups(spec: dict[str, Any]) -> None:
+def enter_cgroups(spec: dict[str, Any]) -> None:
     for group in spec.get("cgroups", ()):
         if group.get("enter", True):
-            _write(os.path.join(group["dir"], "cgroup.procs"), "0")
+            write(os.path.join(group["dir"], "cgroup.procs"), "0")
 
 
 # Mounts
@@ -268,9 +275,9 @@ def _nest_user(uid: int, gid: int) -> None:
 
 def map_user(uid: int, outer_uid: int, gid: int, outer_gid: int) -> None:
     """Fill the maps of this process's new user namespace with one user and one group."""
-    _write("/proc/self/setgroups", "deny", optional=True)
-    _write("/proc/self/uid_map", f"{uid} {outer_uid} 1")
-    _write("/proc/self/gid_map", f"{gid} {outer_gid} 1")
+    write("/proc/self/setgroups", "deny", optional=True)
+    write("/proc/self/uid_map", f"{uid} {outer_uid} 1")
+    write("/proc/self/gid_map", f"{gid} {outer_gid} 1")
 
 
 def _account(uid: int) -> tuple[int, str]:
@@ -286,7 +293,7 @@ def _account(uid: int) -> tuple[int, str]:
     return 0, "/"
 
 
-def _write(path: str, text: str, *, optional: bool = False) -> None:
+def write(path: str, text: str, *, optional: bool = False) -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         try:

@@ -6,6 +6,8 @@ import os
 import signal
 import time
 
+from reconciler.node.keeper import records
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,6 +58,20 @@ def kill_marked(mark: str) -> int:
             _kill(int(name))
             killed += 1
     return killed
+
+
+def kill_children(parent: int, spare: Iterable[int] = ()) -> None:
+    """Kill what came to `parent` as the subreaper of others: its children older than this process, but for `spare`."""
+    spared = {os.getpid(), *spare}
+    own = records.start_ticks(os.getpid())
+    try:
+        with open(f"/proc/{parent}/task/{parent}/children") as file:
+            children = [int(pid) for pid in file.read().split()]
+    except FileNotFoundError:
+        return  # a kernel without the list: groups and marks have found the most
+    for pid in children:
+        if pid not in spared and 0 < records.start_ticks(pid) < own:
+            _kill(pid)
 
 
 def oom_kills(folders: Iterable[str]) -> int:

@@ -1,0 +1,92 @@
+"""The process that shims are forks of: it waits, forks, and does nothing else.
+
+Whatever a process writes between two forks, its earlier forks keep in their own copies. The keeper writes; so it
+has this child fork for it. When the keeper is gone the zygote ends, and its shims live on.
+"""
+
+from __future__ import annotations
+
+import _signal
+import _socket
+import os
+import socket
+import sys
+
+from reconciler.node.keeper import quiet, records, shim
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_REQUEST_BYTES = 4096
+
+
+class Zygote:
+    """The keeper's end; a zygote that was killed is made anew."""
+
+    def __init__(self, run_dir: str, boot: str) -> None:
+        self._run_dir = run_dir
+        self._boot = boot
+        self.pid = 0
+        self._start()
+
+    def fork(self, message: bytes, descriptors: Sequence[int]) -> int:
+        """The PID of a new shim for "F\\0UID\\0NAMESPACES\\0SHARE_PID", with its listening socket and its lock."""
+        for _ in range(2):
+            try:
+                socket.send_fds(self._channel, [message], list(descriptors))
+                told = self._channel.recv(32)
+            except OSError:
+                told = b""
+            if told:
+                return int(told)
+            self._channel.close()
+            self._start()
+        raise OSError("the zygote ends at once")
+
+    def _start(self) -> None:
+        self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.pid = os.fork()
+        if self.pid == 0:
+            _signal.set_wakeup_fd(-1)
+            wait_and_fork(theirs.detach(), self._run_dir, self._boot)
+        theirs.close()
+
+
+def wait_and_fork(channel: int, run_dir: str, boot: str) -> None:
+    """Never returns. Shims are reaped by nobody: the keeper watches them by descriptor."""
+    for descriptor in range(3, 256):
+        if descriptor != channel:
+            try:
+                os.close(descriptor)
+            except OSError:
+                continue
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)
+    _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)
+    blank = shim.Shim(boot)
+    sock = _socket.socket(fileno=channel)
+    while True:
+        message, ancillary, _, _ = sock.recvmsg(_REQUEST_BYTES, quiet.RIGHTS_BYTES, _socket.MSG_CMSG_CLOEXEC)
+        if not message:
+            os._exit(0)
+        server = int.from_bytes(ancillary[0][2][:4], sys.byteorder)
+        lock = int.from_bytes(ancillary[0][2][4:8], sys.byteorder)
+        pid = os.fork()
+        if pid == 0:
+            os.close(channel)
+            become(blank, run_dir, message, server)
+        os.close(server)
+        os.close(lock)
+        sock.send(b"%d" % pid)
+
+
+def become(blank: shim.Shim, run_dir: str, message: bytes, server: int) -> None:
+    """In the fork: a shim until its pod is removed. The lock stays open as long."""
+    try:
+        os.setsid()
+        _, uid, namespaces, share_pid = message.decode().split("\0")
+        blank.serve(records.PodFolder(run_dir, uid), server, int(namespaces), share_pid == "1")
+        os._exit(0)
+    except BaseException as error:
+        quiet.print_failure("shim", error)
+        os._exit(1)
