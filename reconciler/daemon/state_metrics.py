@@ -200,7 +200,7 @@ def _container_resources(bound: str) -> Callable[[meta.Obj], Iterable[Sample]]:
 
 
 def _amount(text: object) -> float:
-    return float(quantity.parse(text))  # type: ignore[arg-type]
+    return quantity.milli(str(text)) / 1000
 
 
 # ---- nodes and the rest ---------------------------------------------------------------------------------------------

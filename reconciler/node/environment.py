@@ -32,9 +32,9 @@ def of(pod: meta.Obj, container: Mapping[str, Any], view: View, allocatable: Map
             if _ENV_NAME.match(name):
                 found[name] = value
     for variable in container.get("env") or ():
-        value = _value(variable, pod, container, view, allocatable, {**services, **found})
-        if value is not None:
-            found[variable["name"]] = value
+        resolved = _value(variable, pod, container, view, allocatable, {**services, **found})
+        if resolved is not None:
+            found[variable["name"]] = resolved
     return tuple({**{name: value for name, value in services.items() if name not in found}, **found}.items())
 
 
@@ -75,8 +75,8 @@ def resource(pod: meta.Obj, reference: Mapping[str, Any], container: Mapping[str
     amount = (resources.get(bound) or {}).get(name)
     if amount is None:
         amount = allocatable.get(name, "0") if bound == "limits" else "0"
-    divisor = quantity.parse(reference.get("divisor") or "1") or quantity.parse("1")
-    return str(-(-quantity.parse(amount) // divisor))
+    divisor = quantity.milli(str(reference.get("divisor") or "1")) or 1000
+    return str(-(-quantity.milli(str(amount)) // divisor))
 
 
 def _value(
