@@ -32,6 +32,7 @@ PATCHES = {
     "application/strategic-merge-patch+json": "strategic",
     "application/apply-patch+yaml": "apply",
 }
+SUBRESOURCES = ("", "status", "ephemeralcontainers", "resize", "approval")  # whose bodies are the object's own kind
 NOT_OURS = ("uid", "resourceVersion", "creationTimestamp", "generation", "namespace", "managedFields", "selfLink")
 
 
@@ -83,10 +84,9 @@ def remember(step: Mapping[str, Any], live: dict[str, Any]) -> None:
         path += "/" + str(body.get("metadata", {}).get("name"))
     if step["method"] == "DELETE":
         live.pop(path, None)
-    elif path.endswith("/status"):
-        live[path.removesuffix("/status")] = body
     else:
-        live[path] = body
+        base, _, last = path.rpartition("/")
+        live[base if last in SUBRESOURCES else path] = body
 
 
 def of_step(name: str, step: Mapping[str, Any], live: Mapping[str, Any]) -> Case | None:
@@ -99,9 +99,9 @@ def of_step(name: str, step: Mapping[str, Any], live: Mapping[str, Any]) -> Case
         rest = rest[2:]
     kind = kinds.builtin().of_resource(group, version, rest[0]) if rest else None
     subresource = rest[2] if len(rest) > 2 else ""
-    if kind is None or subresource not in ("", "status") or not {"body", "text"} & step.keys():
+    if kind is None or subresource not in SUBRESOURCES or not {"body", "text"} & step.keys():
         return None
-    base = path.removesuffix("/status")
+    base = path.removesuffix(f"/{subresource}")
     write = {"POST": "create", "PUT": "update"}.get(step["method"], "")
     if step["method"] == "PATCH":
         write = PATCHES.get(step.get("headers", {}).get("Content-Type", ""), "")
@@ -147,7 +147,10 @@ def changed(case: Case, made: form.Form) -> Any:
     if case.write == "merge":
         return patch.merge_patch(case.live, case.body)
     if case.write == "strategic":
-        return patch.strategic_patch(made.node, case.live, case.body)
+        merged = patch.strategic_patch(made.node, case.live, case.body)
+        if text := patch.misfit(made.node, merged):
+            raise decode.DecodeError(f"misfit: {text}")
+        return merged
     return case.body
 
 
@@ -169,8 +172,11 @@ def owners(obj: Any) -> list[Any]:
 def differs(case: Case) -> tuple[Any, Any] | None:
     """(recorded, made) where they are not equal."""
     status, body = run(case)
+    if isinstance(body, str) and body.startswith("misfit: "):
+        wanted, got = case.answer["message"].rpartition('": ')[2], body.removeprefix("misfit: ")
+        return None if wanted == got else (wanted, got)
     if case.status not in (200, 201):
-        ours = status >= 400 and status != 422 or isinstance(body, dict) and not (body.get("details") or {"any": ""})
+        ours = (status >= 400 and status != 422) or (isinstance(body, dict) and not (body.get("details") or {"any": ""}))
         if not ours:
             return None  # refused by what comes after
         wanted, got = (case.status, case.answer), (status, body)
@@ -192,7 +198,7 @@ def essence(case: Case, obj: Any) -> Any:
     if case.live is None and case.kind.id == "services":
         return None  # addresses are allocated
     if case.write not in PATCHES.values() or case.subresource:
-        return obj.get("status") if case.subresource else None
+        return obj.get("status") if case.subresource == "status" and case.kind.id != "pods" else None
     metadata = {name: value for name, value in obj["metadata"].items() if name not in NOT_OURS}
     return {**{name: value for name, value in obj.items() if name != "status"}, "metadata": metadata}
 

@@ -113,7 +113,9 @@ def created(node: Node, empty: Mapping[str, Any], new: Mapping[str, Any], server
         before = empty.get(name, ABSENT)
         child = typed.entry(node, name)
         if name == "metadata":  # no two objects share it
-            part: Fields | None = {fields.field(key): whole(typed.entry(child, key), item) for key, item in value.items() if key not in server_owned}
+            part: Fields | None = {
+                fields.field(key): whole(typed.entry(child, key), item) for key, item in value.items() if key not in server_owned
+            }
         else:
             part = whole(child, value) if before is ABSENT else _remember(child, before, value)
         if part or (part is not None and name != "metadata"):

@@ -88,9 +88,15 @@ def intersection(one: Fields, other: Fields) -> Fields:
     return _intersection(one, other) or NONE if one and other else NONE
 
 
-def only(fields: Fields, elements: tuple[str, ...]) -> Fields:
-    """What is at or under some top-level elements."""
-    return {element: fields[element] for element in elements if element in fields}
+def under(fields: Fields, roots: Fields) -> Fields:
+    """What is at or under the leaves of `roots`."""
+    found: dict[str, Any] = {}
+    for element, node in fields.items():
+        root = roots.get(element)
+        kept = None if root is None or element == SELF else under(node, root) if root else node
+        if kept or (kept is not None and not root):
+            found[element] = kept
+    return found
 
 
 def has(fields: Fields, path: Path) -> bool:

@@ -46,16 +46,24 @@ STRIPPED = fields.of(
     ("f:metadata",),
     *(("f:metadata", fields.field(name)) for name in SERVER_OWNED),
 )
-# What a write of the status cannot change, beyond the spec.
-_STATUS_IGNORES: Mapping[str, tuple[fields.Path, ...]] = {
-    "pods": (("f:metadata", "f:deletionTimestamp"), ("f:metadata", "f:ownerReferences")),
-    "deployments.apps": (("f:metadata", "f:labels"),),
+# What a write of a subresource cannot change; of any other status it is the spec.
+_IGNORED: Mapping[tuple[str, str], Fields] = {
+    ("pods", "status"): fields.of(("f:spec",), ("f:metadata", "f:deletionTimestamp"), ("f:metadata", "f:ownerReferences")),
+    ("pods", "resize"): fields.NONE,
+    ("deployments.apps", "status"): fields.of(("f:spec",), ("f:metadata", "f:labels")),
+    ("volumeattachments.storage.k8s.io", "status"): fields.of(("f:spec",), ("f:metadata",)),
+    ("flowschemas.flowcontrol.apiserver.k8s.io", "status"): fields.of(("f:spec",), ("f:metadata",)),
+    ("prioritylevelconfigurations.flowcontrol.apiserver.k8s.io", "status"): fields.of(("f:spec",), ("f:metadata",)),
+    ("certificatesigningrequests.certificates.k8s.io", "status"): fields.of(("f:spec",), ("f:status", "f:conditions")),
+    ("certificatesigningrequests.certificates.k8s.io", "approval"): fields.of(("f:spec",), ("f:status", "f:certificate")),
 }
+# Where it is told the other way round: all that a write can change.
+_ONLY: Mapping[tuple[str, str], Fields] = {("pods", "ephemeralcontainers"): {"f:spec": {"f:ephemeralContainers": {}}}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """`ignored` fields cannot be written through it; with `only`, no others than those top-level ones can.
+    """`ignored` fields cannot be written through it; with `only`, nothing but what is under those can.
 
     `empty` is what an object holds before anyone sets a field: what Go's types always write belongs to nobody. So
     f:spec itself is owned only where the type leaves an unset spec out, and a PriorityClass of value 0 has no owner
@@ -68,13 +76,13 @@ class Form:
     empty: Mapping[str, Any]
     subresource: str = ""
     ignored: Fields = field(default_factory=dict)
-    only: tuple[str, ...] = ()
+    only: Fields = field(default_factory=dict)
     other: Callable[[str], Other | None] = lambda _: None  # by apiVersion; None where there is no such version
     custom: bool = False
 
     def writable(self, owned: Fields) -> Fields:
         if self.only:
-            owned = fields.only(owned, self.only)
+            owned = fields.under(owned, self.only)
         return fields.deep_difference(owned, self.ignored)
 
 
@@ -97,7 +105,7 @@ def of(kind: Kind, version: str, schemas: Schemas, subresource: str = "") -> For
         empty={} if kind.custom else decode.decode(node, {}).obj,
         subresource=subresource,
         ignored=_ignored(kind, subresource),
-        only=("f:status",) if kind.custom and subresource == "status" else (),
+        only=_ONLY.get((kind.id, subresource), {}),
         other=other,
         custom=kind.custom,
     )
@@ -117,6 +125,8 @@ def _way(start: Version, end: Version, api_version: str) -> Convert:
 
 
 def _ignored(kind: Kind, subresource: str) -> Fields:
+    if (kind.id, subresource) in _IGNORED:
+        return _IGNORED[kind.id, subresource]
     if subresource == "status":
-        return fields.of(("f:spec",), *_STATUS_IGNORES.get(kind.id, ()))
+        return fields.of(("f:spec",), ("f:metadata",)) if kind.custom else fields.of(("f:spec",))
     return fields.of(("f:status",)) if kind.subresource("status") is not None else fields.NONE
