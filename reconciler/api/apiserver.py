@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from reconciler.api import allocators, decoding, local, objects, ownership, subresources, watch
+from reconciler.api import allocators, decoding, local, objects, ownership, reviews, subresources, watch
 from reconciler.api.admission import order
 from reconciler.api.cache import Cache
 from reconciler.client import protocol
@@ -39,7 +39,7 @@ class ApiServer:
         self.schemas = Schemas(definitions.load())
         self.cache = Cache(journal)
         self.watches = watch.Watches(self.cache)
-        self.decoder = decoding.Decoder(self.schemas, roster)
+        self.decoder = decoding.Decoder(self.schemas, roster.with_kinds(kind for kind in reviews.KINDS if roster.get(kind.id) is None))
         self.services = allocators.Services(settings.service_range, settings.node_ports)
         self.objects = objects.Objects(
             journal,

@@ -58,7 +58,8 @@ def _check_secrets(attributes: Attributes, account: meta.Obj, spec: Mapping[str,
         secret = (volume.get("secret") or {}).get("secretName")
         if secret and secret not in allowed:
             account_name = meta.name(account)
-            detail = f'volume with secret.secretName="{secret}" is not allowed because service account {account_name} does not reference that secret'
+            because = f"because service account {account_name} does not reference that secret"
+            detail = f'volume with secret.secretName="{secret}" is not allowed {because}'
             raise attributes.call.forbidden(detail)
 
 

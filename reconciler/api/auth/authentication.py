@@ -1,0 +1,104 @@
+"""Who is asking: client certificate, bearer token, or the owner of the unix socket. Nobody is served without one.
+
+Authenticators are asked in order; one that does not know the caller says None, one that knows it to be wrong raises.
+The result of a certificate or a socket holds for the whole connection, a token for its request.
+"""
+
+import csv
+import hmac
+import logging
+import os
+import socket
+import struct
+from asyncio import BaseTransport
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.api.calls import User
+from reconciler.model import errors
+
+log = logging.getLogger(__name__)
+
+MASTERS = "system:masters"
+AUTHENTICATED = "system:authenticated"
+TOKENS_MOST = 10_000
+_PEER = struct.Struct("3i")  # pid, uid, gid of SO_PEERCRED
+
+
+def of_connection(transport: BaseTransport) -> User | None:
+    """The user that a TLS client certificate or a unix socket's peer stands for."""
+    certificate = transport.get_extra_info("peercert")
+    if certificate:
+        return _of_certificate(certificate)
+    connection = transport.get_extra_info("socket")
+    if connection is not None and connection.family == socket.AF_UNIX:
+        return _of_peer(connection)
+    return None
+
+
+def _of_certificate(certificate: Mapping[str, object]) -> User | None:
+    """Common name and organisations, as kube-apiserver reads them; the TLS layer has verified the signature."""
+    name, groups = "", list[str]()
+    subject = certificate.get("subject")
+    for relative in subject if isinstance(subject, tuple) else ():
+        for key, value in relative:
+            if key == "commonName":
+                name = value
+            elif key == "organizationName":
+                groups.append(value)
+    return User(name, (*groups, AUTHENTICATED)) if name else None
+
+
+def _of_peer(connection: socket.socket) -> User | None:
+    """Root and the account that runs the server own the cluster."""
+    _, uid, _ = _PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+    if uid in (0, os.getuid()):
+        return User(f"local:{uid}", (MASTERS, AUTHENTICATED))
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """A static token file: token,user,uid,"group1,group2" a line, as kube-apiserver's --token-auth-file."""
+
+    users: tuple[tuple[bytes, User], ...] = ()
+
+    @classmethod
+    def read(cls, path: Path) -> "Tokens":
+        """Raises ValueError with file and line for a line that cannot be read."""
+        found = []
+        with path.open(newline="") as lines:
+            for number, row in enumerate(csv.reader(lines), 1):
+                if not row or row[0].startswith("#"):
+                    continue
+                if len(row) < 3 or not row[0] or not row[1]:
+                    raise ValueError(f"{path}:{number}: expected token,user,uid[,groups]")
+                groups = tuple(group.strip() for group in row[3].split(",") if group.strip()) if len(row) > 3 else ()
+                found.append((row[0].encode(), User(row[1], (*groups, AUTHENTICATED), row[2])))
+                if len(found) > TOKENS_MOST:
+                    raise ValueError(f"{path}:{number}: more than {TOKENS_MOST} tokens")
+        return cls(tuple(found))
+
+    def user_of(self, token: str) -> User | None:
+        """Looks at every token, so that the time taken says nothing about them."""
+        sent, found = token.encode(), None
+        for known, user in self.users:
+            if hmac.compare_digest(known, sent):
+                found = user
+        return found
+
+
+def unauthorized() -> errors.StatusError:
+    return errors.StatusError(401, "Unauthorized", "Unauthorized")
+
+
+def of_header(authorization: str, tokens: Tokens) -> User | None:
+    """The user of an Authorization header. Raises StatusError 401 for a bearer token that nobody has."""
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        return None
+    user = tokens.user_of(token.strip())
+    if user is None:
+        raise unauthorized()
+    return user

@@ -1,0 +1,268 @@
+"""The path of every request over HTTP, in order:
+
+request info -> authenticate -> authorise -> limits -> the verb (admission, validation and compare-and-put: objects.py)
+-> answer. Whatever refuses does so with a StatusError, which becomes the Status that Kubernetes' clients expect.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from aiohttp import web
+
+from reconciler.api import discovery, fairness, health, metrics, openapi, options, requests, resources, reviews, wire
+from reconciler.api.answers import Answer, Content
+from reconciler.api.apiserver import ApiServer
+from reconciler.api.auth import authentication, authorisation
+from reconciler.api.calls import User
+from reconciler.client import protocol
+from reconciler.model import errors
+from reconciler.model.roster import Roster
+
+log = logging.getLogger(__name__)
+
+KUBERNETES = "1.36.2"
+NOT_FOUND_PAGE = "404 page not found\n"
+OPEN_PATHS = ("/healthz", "/livez", "/readyz")
+Handler = Callable[[web.BaseRequest, requests.Route, User, options.Query], Awaitable[Answer | web.StreamResponse]]
+
+
+class Documents:
+    """What is derived from one roster."""
+
+    def __init__(self, roster: Roster, server: ApiServer, address: str) -> None:
+        self.roster = roster
+        self.router = requests.Router(roster)
+        self.discovery = discovery.Discovery(roster, address)
+        self.openapi = openapi.OpenApi(roster, server.schemas.definitions, KUBERNETES)
+
+
+class Chain:
+    """Serves requests; `address` is what discovery tells clients to talk to."""
+
+    def __init__(
+        self,
+        server: ApiServer,
+        tokens: authentication.Tokens,
+        limits: fairness.Limits,
+        objects: resources.Resources,
+        address: str,
+        authoriser: authorisation.Authoriser = authorisation.masters,
+    ) -> None:
+        self.server = server
+        self.tokens = tokens
+        self.limits = limits
+        self.objects = objects
+        self.address = address
+        self.authoriser = authoriser
+        self._documents = Documents(server.roster, server, address)
+        self._health = health.Health(_checks(server))
+        self._handlers: Mapping[str, Handler] = {
+            "get": objects.get,
+            "list": objects.list_objects,
+            "watch": objects.watch_objects,
+            "create": self._create,
+            "update": objects.update,
+            "patch": objects.patch,
+            "delete": objects.delete,
+            "deletecollection": objects.delete_collection,
+        }
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request, whatever happens."""
+        started = time.perf_counter()
+        target = metrics.Target(request.method, "", "", "", "", "")
+        dry_run = ""
+        try:
+            path, _, text = request.raw_path.partition("?")
+            route = self.documents.router.route(path)
+            user = self._authenticated(request, path)
+            query = options.Query.parse(text)
+            if route is None:
+                answer: Answer | web.StreamResponse = self._path(request, unquote(path), user, query)
+            else:
+                verb = _verb(request.method, route, query)
+                target = metrics.Target(
+                    verb.upper(), route.kind.group, route.version.name, route.kind.plural, route.subresource, route.scope
+                )
+                dry_run = query.one("dryRun")
+                answer = await self._resource(request, route, verb, user, query, target)
+        except errors.StatusError as error:
+            answer = Answer.refusal(error, _media(request))
+        except protocol.Unknown as error:
+            answer = Answer.refusal(errors.StatusError(500, "InternalError", str(error)), _media(request))
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            log.exception("request failed", extra={"facts": {"method": request.method, "path": request.raw_path[:200]}})
+            answer = Answer.refusal(errors.StatusError(500, "InternalError", "an error on the server, see its log"), _media(request))
+        response = await answer.send(request) if isinstance(answer, Answer) else answer
+        metrics.observe(target, dry_run, response.status, time.perf_counter() - started, _size(answer))
+        return response
+
+    @property
+    def documents(self) -> Documents:
+        """Made anew when a definition changed the roster."""
+        if self._documents.roster is not self.server.roster:
+            self._documents = Documents(self.server.roster, self.server, self.address)
+        return self._documents
+
+    def _authenticated(self, request: web.BaseRequest, path: str) -> User:
+        """Raises StatusError 401: there is no anonymous user."""
+        authorization = request.headers.get("Authorization")
+        if authorization:
+            user = authentication.of_header(authorization, self.tokens)
+            if user is not None:
+                return user
+        connection = request.protocol
+        found: User | None = connection.user  # type: ignore[attr-defined]
+        if found is None:
+            raise authentication.unauthorized()
+        return found
+
+    async def _resource(
+        self, request: web.BaseRequest, route: requests.Route, verb: str, user: User, query: options.Query, target: metrics.Target
+    ) -> Answer | web.StreamResponse:
+        allowed = route.kind.verbs if not route.subresource else _sub_verbs(route)
+        asked = authorisation.Asked(
+            verb=verb,
+            path=route.path,
+            group=route.kind.group,
+            resource=route.kind.plural,
+            subresource=route.subresource,
+            namespace=route.namespace,
+            name=route.name,
+        )
+        authorisation.require(self.authoriser, user, asked)
+        if verb not in allowed or (verb == "create" and bool(route.name) != bool(route.subresource)):
+            raise requests.no_such_method()
+        if route.kind.namespaced and not route.namespace and verb not in ("list", "watch"):
+            raise requests.no_such_method()
+        handler = self._handlers[verb]
+        if verb == "watch" or (route.subresource == "log" and query.flag("follow")):
+            gauge = metrics.LONG_RUNNING.labels(*target, "apiserver")
+            with gauge.track_inprogress():
+                return await handler(request, route, user, query)
+        with self.limits.room_for(mutating=verb not in ("get", "list")):
+            return await handler(request, route, user, query)
+
+    async def _create(self, request: web.BaseRequest, route: requests.Route, user: User, query: options.Query) -> Answer:
+        answerer = reviews.ANSWERERS.get(route.kind.id)
+        if answerer is None:
+            return await self.objects.create(request, route, user, query)
+        form = wire.negotiate(request.headers.get("Accept", ""), False)
+        body = await self.objects.body(request, route)
+        return Answer.of(201, Content(wire.plain(answerer(user, body, self.authoriser))), form)
+
+    def _path(self, request: web.BaseRequest, path: str, user: User, query: options.Query) -> Answer:
+        """Everything that is no resource: discovery, OpenAPI, health, version."""
+        authorisation.require(self.authoriser, user, authorisation.Asked(verb=request.method.lower(), path=path))
+        if path.startswith(OPEN_PATHS):
+            return self._health.answer(path, query.get("exclude", []), "verbose" in query) or Answer.text(404, NOT_FOUND_PAGE)
+        accept = request.headers.get("Accept", "")
+        document = self._document(path, accept)
+        if document is None:
+            return Answer.text(404, NOT_FOUND_PAGE)
+        if request.method != "GET":
+            raise requests.no_such_method()
+        if isinstance(document, Answer):
+            return document
+        return Answer.of(200, Content(wire.plain(document)), _document_form(accept, path))
+
+    def _document(self, path: str, accept: str) -> dict[str, Any] | Answer | None:
+        documents = self.documents
+        stripped = path[:-1] if path.endswith("/") and len(path) > 1 else path
+        parts = stripped.split("/")[1:]
+        match parts:
+            case [""]:
+                return {"paths": self._paths()}
+            case ["version"]:
+                return discovery.version_info(KUBERNETES)
+            case ["api"]:
+                return _aggregated(documents.discovery.aggregated_core, accept) or documents.discovery.api_versions
+            case ["apis"]:
+                return _aggregated(documents.discovery.aggregated_groups, accept) or documents.discovery.group_list
+            case ["api", version]:
+                return documents.discovery.resources("", version) or _refuse_version()
+            case ["apis", group]:
+                return documents.discovery.group(group)
+            case ["apis", group, version] if group in documents.router.groups:
+                return documents.discovery.resources(group, version) or _refuse_version()
+            case ["openapi", "v2"]:
+                return Answer(200, documents.openapi.v2)
+            case ["openapi", "v3"]:
+                return documents.openapi.index
+            case ["openapi", "v3", *rest]:
+                found = documents.openapi.document("/".join(rest))
+                return Answer(200, found) if found is not None else None
+        return None
+
+    def _paths(self) -> list[str]:
+        groups = [f"/apis/{group}" for group in self.documents.discovery.groups]
+        return ["/api", "/api/v1", "/apis", *groups, "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]
+
+
+def _verb(method: str, route: requests.Route, query: options.Query) -> str:
+    """Raises StatusError 405 for a method that Kubernetes' resources do not have."""
+    if method == "GET":
+        if route.watch or (query.flag("watch") and not route.subresource):
+            return "watch"
+        return "get" if route.name else "list"
+    verb = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete" if route.name else "deletecollection"}.get(method)
+    if verb is None or (verb in ("update", "patch") and not route.name):
+        raise requests.no_such_method()
+    return verb
+
+
+def _sub_verbs(route: requests.Route) -> tuple[str, ...]:
+    sub = route.kind.subresource(route.subresource)
+    assert sub is not None
+    return sub.verbs
+
+
+def _aggregated(document: dict[str, Any], accept: str) -> Answer | None:
+    """The aggregated document where the client asks for it."""
+    for part in accept.split(","):
+        pieces = {piece.strip() for piece in part.split(";")}
+        if {"as=APIGroupDiscoveryList", "g=apidiscovery.k8s.io", "v=v2"} <= pieces:
+            return Answer(200, wire.plain(document), content_type=discovery.AGGREGATED)
+    return None
+
+
+def _document_form(accept: str, path: str) -> wire.Form:
+    form = wire.negotiate(accept, False)
+    if form.shape:
+        raise wire.not_acceptable(f"only the following media types are accepted: {wire.REPRESENTATIONS}", None)
+    if path.startswith("/version") and form.media == wire.YAML:
+        raise wire.not_acceptable("406: Not Acceptable\n\nAvailable representations: application/json", {})
+    return form
+
+
+def _refuse_version() -> dict[str, Any]:
+    raise requests.no_such_resource()
+
+
+def _media(request: web.BaseRequest) -> wire.Media:
+    """The media type for an error: what was asked for if it can be had, else JSON."""
+    try:
+        return wire.negotiate(request.headers.get("Accept", ""), False).media
+    except errors.StatusError:
+        return wire.JSON
+
+
+def _size(answer: Answer | web.StreamResponse) -> int:
+    if isinstance(answer, Answer):
+        return len(answer.content) if isinstance(answer.content, bytes) else answer.content.size_bytes
+    return 0
+
+
+def _checks(server: ApiServer) -> dict[str, dict[str, health.Check]]:
+    def fine() -> bool:
+        return True
+
+    live = {"ping": fine, "log": fine, "etcd": fine, "poststarthook/generic-apiserver-start-informers": fine}
+    ready = {**live, "informer-sync": lambda: server.is_ready, "shutdown": lambda: server.is_ready}
+    return {"healthz": live, "livez": live, "readyz": ready}

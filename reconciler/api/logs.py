@@ -1,0 +1,80 @@
+"""pods/log: which container, which part of its log; the node's backend has the bytes."""
+
+from collections.abc import Mapping, Sequence
+
+from reconciler.api.backend import LogOptions
+from reconciler.kit import clock
+from reconciler.model import errors, meta
+
+
+def container_of(pod: meta.Obj, wanted: str) -> str:
+    """The container whose log is meant. Raises StatusError 400 in kube-apiserver's words."""
+    spec, name = meta.spec(pod), meta.name(pod)
+    groups: dict[str, Sequence[str]] = {
+        key: [container["name"] for container in spec.get(key) or ()] for key in ("containers", "initContainers", "ephemeralContainers")
+    }
+    everything = [container for names in groups.values() for container in names]
+    if wanted:
+        if wanted not in everything:
+            raise errors.bad_request(f"container {wanted} is not valid for pod {name}")
+        return wanted
+    if len(groups["containers"]) == 1 and not groups["initContainers"] and not groups["ephemeralContainers"]:
+        return groups["containers"][0]
+    default = meta.annotations(pod).get("kubectl.kubernetes.io/default-container", "")
+    if default in everything:
+        return default
+    choices = f"choose one of: [{' '.join(groups['containers'])}]"
+    for key, words in (("initContainers", "one of the init containers"), ("ephemeralContainers", "one of the ephemeral containers")):
+        if groups[key]:
+            choices += f" or {words}: [{' '.join(groups[key])}]"
+    raise errors.bad_request(f"a container name must be specified for pod {name}, {choices}")
+
+
+def options_of(query: Mapping[str, str], now: float) -> LogOptions:
+    """PodLogOptions of a query. Raises StatusError 400 or 422."""
+    refused = []
+    tail, limit, since_seconds = (_integer(query, name) for name in ("tailLines", "limitBytes", "sinceSeconds"))
+    since_time = query.get("sinceTime", "")
+    if tail is not None and tail < 0:
+        refused.append(errors.invalid("tailLines", tail, "must be greater than or equal to 0"))
+    if limit is not None and limit < 1:
+        refused.append(errors.invalid("limitBytes", limit, "must be greater than 0"))
+    if since_seconds is not None and since_time:
+        refused.append(errors.forbidden("", "at most one of `sinceTime` or `sinceSeconds` may be specified"))
+    elif since_seconds is not None and since_seconds < 1:
+        refused.append(errors.invalid("sinceSeconds", since_seconds, "must be greater than 0"))
+    if refused:
+        raise errors.invalid_object("PodLogOptions", "", "", refused)
+    since = now - since_seconds if since_seconds is not None else _time(since_time)
+    return LogOptions(
+        follow=_flag(query, "follow"),
+        previous=_flag(query, "previous"),
+        timestamps=_flag(query, "timestamps"),
+        tail_lines=tail,
+        limit_bytes=limit,
+        since=since,
+        stream=query.get("stream") or "All",
+    )
+
+
+def _integer(query: Mapping[str, str], name: str) -> int | None:
+    text = query.get(name, "")
+    if not text:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise errors.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+
+
+def _flag(query: Mapping[str, str], name: str) -> bool:
+    return query.get(name, "") in ("1", "true", "True", "TRUE", "t", "T")
+
+
+def _time(text: str) -> float | None:
+    if not text:
+        return None
+    try:
+        return clock.parse_rfc3339(text)
+    except ValueError:
+        raise errors.bad_request(f"sinceTime {text!r} is no RFC 3339 time") from None

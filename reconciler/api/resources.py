@@ -1,0 +1,396 @@
+"""The objects of the kinds over HTTP: a routed request becomes a call, its outcome an answer.
+
+One method per verb; what they decide on is the same objects.py, paging.py and watch.py that the in-process client
+uses. Whatever is raised as StatusError is answered by chain.py.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from aiohttp import web
+
+from reconciler.api import bodies, deletion, logs, options, paging, requests, selecting, streaming, table, watch, wire
+from reconciler.api.answers import Answer, Content
+from reconciler.api.apiserver import ApiServer
+from reconciler.api.backend import NodeBackend
+from reconciler.api.cache import Item
+from reconciler.api.calls import Call, User
+from reconciler.api.objects import Done
+from reconciler.api.patching import Patch
+from reconciler.model import errors, meta
+from reconciler.store.types import Provenance
+
+ROWS_AT_ONCE = 200  # rows or items made between two turns of the event loop
+WATCH_SECONDS = 1800  # the least a watch without a timeout lasts; Kubernetes spreads them over twice that
+SAME_SHAPE = frozenset({"", "status", "finalize", "approval", "ephemeralcontainers", "resize"})  # bodies of the parent's kind
+
+
+class Resources:
+    def __init__(self, server: ApiServer, node: NodeBackend | None) -> None:
+        self.server = server
+        self.node = node
+        self.streams: set[streaming.Stream] = set()
+
+    async def get(self, request: web.BaseRequest, route: requests.Route, user: User, query: options.Query) -> Answer | web.StreamResponse:
+        if route.subresource == "log":
+            return await self._log(request, route, query)
+        form = _form(request, query, many=False)
+        call = self._call(request, route, user, "get", options.NO_OPTIONS)
+        if route.subresource not in SAME_SHAPE:
+            return self._any(200, await self.server.subresources.get(call), form, call)
+        cache, wanted = self.server.cache, query.one("resourceVersion")
+        if wanted:
+            await cache.at_least(_revision(wanted))
+        else:
+            await cache.fresh()
+        item = cache.get(route.kind.storage_id, route.namespace, route.name)
+        if item is None:
+            raise call.not_found()
+        return self._object(200, call, item, form, query)
+
+    async def list_objects(self, request: web.BaseRequest, route: requests.Route, user: User, query: options.Query) -> Answer:
+        form = _form(request, query, many=True)
+        call = self._call(request, route, user, "list", options.NO_OPTIONS)
+        page = await paging.page(self.server.cache, route.kind, self._namespace(route), _listing(route, query))
+        return await self._page(call, page, form, query)
+
+    async def create(self, request: web.BaseRequest, route: requests.Route, user: User, query: options.Query) -> Answer:
+        form = _form(request, query, many=False)
+        wanted = options.write(query, "Create")
+        call = self._call(request, route, user, "create", wanted)
+        body = await self._body(request, route)
+        if route.subresource:
+            done, answer = await self.server.subresources.create(call, body.value or {})
+            return self._any(201, answer, form, call)
+        done = await self.server.objects.create(replace(call, name=""), body.value, body.duplicates)
+        return self._object(201, call, done.item, form, query)
+
+    async def update(self, request: web.BaseRequest, route: requests.Route, user: User, query: options.Query) -> Answer:
+        form = _form(request, query, many=False)
+        wanted = options.write(query, "Update")
+        call = self._call(request, route, user, "update", wanted)
+        body = await self._body(request, route)
+        if route.subresource not in SAME_SHAPE:
+            return self._any(200, dict((await self.server.subresources.update(call, body.value or {})).item.obj), form, call)
+        done = await self.server.objects.update(call, body.value, body.duplicates)
+        return self._object(201 if done.created else 200, call, done.item, form, query)
+
+    async def patch(self, request: web.BaseRequest, route: requests.Route, user: User, query: options.Query) -> Answer:
+        form = _form(request, query, many=False)
+        patch_type = bodies.PATCH_TYPES.get(bodies.media_type(request.headers.get("Content-Type", "")))
+        if patch_type is None:
+            raise bodies.unsupported("415: Unsupported Media Type", {})
+        wanted = options.write(query, "Patch", apply=patch_type == "apply")
+        call = self._call(request, route, user, "patch", wanted)
+        body = bodies.parse_patch(await _read(request), patch_type)
+        patch = Patch(type=patch_type, body=body.value, force=wanted.force, duplicates=body.duplicates)  # type: ignore[arg-type]
+        if route.subresource not in SAME_SHAPE:
+            return self._any(200, dict((await self.server.subresources.patch(call, patch)).item.obj), form, call)
+        done = await self.server.objects.patch(call, patch)
+        return self._object(201 if done.created else 200, call, done.item, form, query)
+
+    async def delete(self, request: web.BaseRequest, route: requests.Route, user: User, query: options.Query) -> Answer:
+        wanted, dry_run = options.delete(query, await self._delete_body(request))
+        call = replace(self._call(request, route, user, "delete", options.NO_OPTIONS), dry_run=dry_run)
+        form = _form(request, query, many=False)
+        done = await self.server.objects.delete(call, wanted)
+        if done.gone and route.kind.id not in deletion.RETURNS_OBJECT:
+            return self._any(200, _success(call, done), replace(form, shape=""), call)
+        return self._object(200, call, done.item, form, query)
+
+    async def delete_collection(self, request: web.BaseRequest, route: requests.Route, user: User, query: options.Query) -> Answer:
+        wanted, dry_run = options.delete(query, await self._delete_body(request))
+        form = _form(request, query, many=True)
+        call = replace(self._call(request, route, user, "deletecollection", options.NO_OPTIONS), dry_run=dry_run)
+        page = await paging.page(self.server.cache, route.kind, self._namespace(route), _listing(route, query))
+        await self.server.objects.delete_collection(call, page.items, wanted)
+        return await self._page(call, page, form, query)
+
+    async def watch_objects(self, request: web.BaseRequest, route: requests.Route, user: User, query: options.Query) -> web.StreamResponse:
+        form = _form(request, query, many=True)
+        include = query.one("includeObject")
+        if form.shape == "Table":
+            table.check_include(include)
+        encoder = streaming.Encoder(route.kind, route.version, form, include, self.server.schemas, self.server.time)
+        interest = _interest(route, self._namespace(route), query)
+        stream = streaming.Stream(request)
+        watcher = watch.Watcher(interest, lambda seen: stream.send(encoder.frames(seen)), stream.end)
+        wanted = query.one("resourceVersion")
+        initial = query.one("sendInitialEvents")
+        _check_watch(query, initial)
+        backlog: list[bytes] = []
+        if (wanted in ("", "0") and initial != "false") or initial == "true":
+            opened = await self._with_initial(stream, watcher, encoder, backlog, int(wanted or 0), initial == "true")
+        else:
+            opened = await self._from_revision(
+                stream, watcher, encoder, backlog, _revision(wanted) if wanted else self.server.cache.revision
+            )
+        timeout = query.integer("timeoutSeconds")
+        seconds = float(timeout) if timeout else WATCH_SECONDS * (1 + random.random())  # noqa: S311 - spreads load
+        bookmarks = query.flag("allowWatchBookmarks")
+        self.streams.add(stream)
+        try:
+            await stream.wait(seconds, (lambda: encoder.bookmark(self.server.cache.revision)) if bookmarks else None)
+        finally:
+            self.streams.discard(stream)
+            self.server.watches.stop(watcher)
+        return opened
+
+    async def _with_initial(
+        self, stream: streaming.Stream, watcher: watch.Watcher, encoder: streaming.Encoder, backlog: list[bytes], least: int, marked: bool
+    ) -> web.StreamResponse:
+        """Begin with what exists, as ADDED events; `marked` ends them with Kubernetes' annotated bookmark."""
+        cache, interest = self.server.cache, watcher.interest
+        await cache.fresh()
+        await cache.at_least(least)
+        opened = await stream.open()
+        revision = cache.revision
+        items = [item for _, item in cache.shelf(interest.kind).in_order(interest.namespace) if interest.holds(item)]
+        live, watcher.sink = watcher.sink, lambda seen: backlog.append(encoder.frames(seen))
+        self.server.watches.start_now(watcher)
+        for first in range(0, len(items), ROWS_AT_ONCE):
+            stream.send(b"".join(encoder.added(item) for item in items[first : first + ROWS_AT_ONCE]))
+            await asyncio.sleep(0)
+        if marked:
+            stream.send(encoder.bookmark(revision, initial_end=True))
+        stream.send(b"".join(backlog))
+        watcher.sink = live
+        return opened
+
+    async def _from_revision(
+        self, stream: streaming.Stream, watcher: watch.Watcher, encoder: streaming.Encoder, backlog: list[bytes], revision: int
+    ) -> web.StreamResponse:
+        """Begin behind a revision. One that is compacted is told in the stream, as kube-apiserver does."""
+        live, watcher.sink = watcher.sink, lambda seen: backlog.append(encoder.frames(seen))
+        try:
+            await self.server.watches.start(watcher, revision)
+        except errors.StatusError as error:
+            if error.code != 410:
+                raise
+            opened = await stream.open()
+            stream.send(encoder.error(error.status()))
+            stream.end()
+            return opened
+        opened = await stream.open()
+        stream.send(b"".join(backlog))
+        watcher.sink = live
+        return opened
+
+    async def _log(self, request: web.BaseRequest, route: requests.Route, query: options.Query) -> Answer | web.StreamResponse:
+        await self.server.cache.fresh()
+        item = self.server.cache.get("pods", route.namespace, route.name)
+        if item is None:
+            raise errors.not_found("pods", "", route.name)
+        container = logs.container_of(item.obj, query.one("container"))
+        wanted = logs.options_of(query.single(), self.server.time.now())
+        if not meta.spec(item.obj).get("nodeName"):
+            return Answer(200, b"", content_type="text/plain")
+        if self.node is None:
+            raise errors.StatusError(503, "ServiceUnavailable", f"no node backend serves the log of pod {route.name}")
+        pieces = self.node.logs(item.obj, container, wanted)
+        first = await anext(pieces, b"")
+        response = web.StreamResponse(headers={"Content-Type": "text/plain"})
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        if first:
+            await response.write(first)
+        async for piece in pieces:
+            await response.write(piece)
+        return response
+
+    async def _page(self, call: Call, page: paging.Page, form: wire.Form, query: options.Query) -> Answer:
+        kind, version = call.kind, call.version
+        if form.shape == "PartialObjectMetadata":
+            raise wire.not_acceptable(
+                f"you requested PartialObjectMetadata, but the requested object is a list (*{_internal(call)}List)", None
+            )
+        if form.shape == "Table":
+            include = query.one("includeObject")
+            table.check_include(include)
+            now = self.server.time.now()
+            metadata = table.list_metadata(page.revision, page.token, page.remaining)
+            head = table.head(kind, self.server.schemas, form.version, metadata)
+
+            def part(item: Item) -> bytes:
+                body = wire.json_of(kind, version, item) if include == "Object" else None
+                return table.row(kind, form, include, item, body, now)
+
+            parts = await _in_slices(page.items, part)
+        elif form.shape:
+            head = wire.list_head(
+                "PartialObjectMetadataList", f"{wire.TABLE_GROUP}/{form.version}", page.revision, page.token, page.remaining
+            )
+            parts = await _in_slices(page.items, lambda item: wire.plain(wire.partial(item, form.version)))
+        else:
+            head = wire.list_head(kind.list_name, kind.api_version(version.name), page.revision, page.token, page.remaining)
+            parts = await _in_slices(page.items, lambda item: wire.list_item(kind, version, item))
+        return Answer.of(200, Content(head, parts, b"]}"), form, call.warnings)
+
+    def _object(self, status: int, call: Call, item: Item, form: wire.Form, query: options.Query) -> Answer:
+        if form.shape == "PartialObjectMetadataList":
+            raise wire.not_acceptable(
+                f"you requested PartialObjectMetadataList, but the requested object is not a list (*{_internal(call)})", None
+            )
+        if form.shape == "Table":
+            include = query.one("includeObject")
+            table.check_include(include)
+            body = wire.json_of(call.kind, call.version, item) if include == "Object" else None
+            row = table.row(call.kind, form, include, item, body, self.server.time.now())
+            metadata = {"resourceVersion": str(item.revision)} if item.revision else {}
+            content = table.head(call.kind, self.server.schemas, form.version, metadata) + row + b"]}"
+        elif form.shape:
+            content = wire.plain(wire.partial(item, form.version))
+        else:
+            content = wire.json_of(call.kind, call.version, item)
+        return Answer.of(status, Content(content), form, call.warnings)
+
+    def _any(self, status: int, value: dict[str, Any], form: wire.Form, call: Call) -> Answer:
+        return Answer.of(status, Content(wire.plain(value)), form, call.warnings)
+
+    def _call(self, request: web.BaseRequest, route: requests.Route, user: User, verb: str, wanted: options.Write) -> Call:
+        agent = request.headers.get("User-Agent", "")
+        manager = wanted.manager or _manager_of(agent)
+        call = Call(
+            kind=route.kind,
+            version=route.version,
+            namespace=route.namespace,
+            name=route.name,
+            subresource=route.subresource,
+            user=user,
+            manager=manager,
+            dry_run=wanted.dry_run,
+            field_validation=wanted.field_validation,
+            provenance=Provenance(actor=f"user/{user.name} ({manager})", why=verb),
+        )
+        if route.version.deprecation:
+            call.warn(route.version.deprecation)
+        return call
+
+    def _namespace(self, route: requests.Route) -> str | None:
+        return route.namespace if route.namespace or not route.kind.namespaced else None
+
+    async def body(self, request: web.BaseRequest, route: requests.Route) -> dict[str, Any]:
+        """The body of a kind that is never stored."""
+        value = (await self._body(request, route)).value
+        if not isinstance(value, dict):
+            raise errors.bad_request(f"the body must be a {route.kind.kind}")
+        return value
+
+    async def _body(self, request: web.BaseRequest, route: requests.Route) -> bodies.Body:
+        raw = await _read(request)
+        return bodies.parse(raw, request.headers.get("Content-Type", ""), route.kind.kind) if raw else bodies.Body({})
+
+    async def _delete_body(self, request: web.BaseRequest) -> Any:
+        raw = await _read(request)
+        if not raw:
+            return None
+        media = bodies.media_type(request.headers.get("Content-Type", "")) or wire.JSON
+        if media == wire.YAML:
+            return bodies.parse_yaml(raw, "DeleteOptions").value
+        try:
+            return bodies.parse_json(raw)
+        except ValueError as error:
+            raise errors.bad_request(f"couldn't get version/kind; json parse error: {error}") from None
+
+
+def _form(request: web.BaseRequest, query: options.Query, *, many: bool) -> wire.Form:
+    form = wire.negotiate(request.headers.get("Accept", ""), many)
+    return replace(form, pretty=True) if query and query.one("pretty") in ("1", "true") else form
+
+
+def _listing(route: requests.Route, query: options.Query) -> paging.Request:
+    match, wanted, token = query.one("resourceVersionMatch"), query.one("resourceVersion"), query.one("continue")
+    refused = []
+    if match and match not in ("Exact", "NotOlderThan"):
+        refused.append(errors.not_supported("resourceVersionMatch", match, ["Exact", "NotOlderThan", ""]))
+    if match and not wanted:
+        refused.append(errors.forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden unless resourceVersion is provided"))
+    if match and token:
+        refused.append(errors.forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided"))
+    if match == "Exact" and wanted == "0":
+        refused.append(errors.forbidden("resourceVersionMatch", 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'))
+    if query.one("sendInitialEvents"):
+        refused.append(errors.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
+    if refused:
+        raise errors.invalid_object("ListOptions", "meta.k8s.io", "", refused)
+    limit = query.integer("limit") or 0
+    return paging.Request(
+        labels=selecting.labels(query.one("labelSelector")),
+        fields=selecting.fields(route.kind, query.one("fieldSelector")),
+        limit=max(limit, 0),
+        token=token,
+        revision=_revision(wanted) if wanted else None,
+        match=match,  # type: ignore[arg-type]
+    )
+
+
+def _interest(route: requests.Route, namespace: str | None, query: options.Query) -> watch.Interest:
+    fields = selecting.fields(route.kind, query.one("fieldSelector"))
+    if route.name:
+        fields = (*fields, *selecting.fields(route.kind, f"metadata.name={route.name}"))
+    return watch.Interest(
+        kind=route.kind.storage_id, namespace=namespace, labels=selecting.labels(query.one("labelSelector")), fields=fields
+    )
+
+
+def _check_watch(query: options.Query, initial: str) -> None:
+    """Raises StatusError 422 where the options of a watch contradict each other."""
+    match, refused = query.one("resourceVersionMatch"), []
+    if initial and match != "NotOlderThan":
+        detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+        refused.append(errors.forbidden("resourceVersionMatch", detail))
+    elif match and not initial:
+        refused.append(
+            errors.forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")
+        )
+    if refused:
+        raise errors.invalid_object("ListOptions", "meta.k8s.io", "", refused)
+
+
+def _revision(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        refused = errors.invalid("resourceVersion", text, f'strconv.ParseUint: parsing "{text}": invalid syntax')
+        raise errors.bad_request(str(refused))
+    return int(text)
+
+
+def _manager_of(agent: str) -> str:
+    """A field manager of a user agent: what is before the slash, printable, no longer than a manager may be."""
+    return "".join(char for char in agent.split("/", 1)[0] if char.isprintable())[: options.MANAGER_MOST]
+
+
+def _internal(call: Call) -> str:
+    return f"{call.kind.group.split('.')[0] or 'core'}.{call.kind.kind}"
+
+
+def _success(call: Call, done: Done) -> dict[str, Any]:
+    details = {"name": call.name}
+    if call.kind.group:
+        details["group"] = call.kind.group
+    details.update({"kind": call.kind.plural, "uid": meta.uid(done.item.obj)})
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+
+
+async def _in_slices(items: Sequence[Item], make: Callable[[Item], bytes]) -> list[bytes]:
+    """One piece for each item; long lists give way to others in between."""
+    if len(items) <= ROWS_AT_ONCE:
+        return [make(item) for item in items]
+    parts: list[bytes] = []
+    for first in range(0, len(items), ROWS_AT_ONCE):
+        parts += [make(item) for item in items[first : first + ROWS_AT_ONCE]]
+        await asyncio.sleep(0)
+    return parts
+
+
+async def _read(request: web.BaseRequest) -> bytes:
+    if not request.body_exists:
+        return b""
+    if request.content_length is not None and request.content_length > bodies.MOST_BYTES:
+        raise bodies.too_large()
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise bodies.too_large() from None

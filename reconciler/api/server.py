@@ -1,0 +1,158 @@
+"""The listeners: HTTPS with client certificates on TCP, plain HTTP on a unix socket for the local owner.
+
+Headers, bodies and connections are bounded. Certificates near their end are renewed while the server runs; new
+connections see the new one. Stopping closes the listeners first, then ends watches, then waits for what is in
+flight.
+"""
+
+import asyncio
+import logging
+import os
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web, web_protocol
+
+from reconciler.api import bodies, chain, fairness, resources
+from reconciler.api.apiserver import ApiServer
+from reconciler.api.auth import authentication, certificates, kubeconfigs
+from reconciler.api.backend import NodeBackend
+from reconciler.api.calls import User
+from reconciler.kit import tasks
+
+log = logging.getLogger(__name__)
+
+HEADERS_MOST_BYTES = 32 * 1024
+CONNECTIONS_WAITING = 1024
+KEEP_ALIVE_SECONDS = 300.0
+STOP_SECONDS = 5.0
+RENEWAL_CHECK_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listen:
+    """`port` 0 picks a free one. `socket` is the path of the unix socket."""
+
+    host: str = "127.0.0.1"
+    port: int = 6443
+    socket: Path | None = None
+    token_file: Path | None = None
+
+
+class Connection(web_protocol.RequestHandler):
+    """One client connection; who is at its other end is asked once."""
+
+    __slots__ = ("user",)
+
+    user: User | None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.user = authentication.of_connection(transport)
+
+
+class _Http(web.Server):
+    """Makes our connections rather than aiohttp's own."""
+
+    def __call__(self) -> web_protocol.RequestHandler:
+        return Connection(self, loop=self._loop, **self._kwargs)
+
+
+class HttpServer:
+    """Serves `server` until closed; `data_dir` holds certificates and the admin's kubeconfig."""
+
+    def __init__(self, server: ApiServer, listen: Listen, data_dir: Path, node: NodeBackend | None = None) -> None:
+        self.server = server
+        self.listen = listen
+        self.data_dir = data_dir
+        self.port = 0
+        self._authority = certificates.Authority(data_dir / "pki", server.time)
+        self._objects = resources.Resources(server, node)
+        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._http: _Http | None = None
+        self._listeners: list[asyncio.Server] = []
+        self._tasks = tasks.Tasks()
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.listen.host}]" if ":" in self.listen.host else self.listen.host
+        return f"https://{'127.0.0.1' if host == '0.0.0.0' else host}:{self.port}"  # noqa: S104 - replaced, not bound
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.data_dir / "admin.kubeconfig"
+
+    @property
+    def authority_pem(self) -> bytes:
+        """The certificate that clients trust, as pods find it in kube-root-ca.crt."""
+        return self._authority.pem
+
+    async def start(self) -> None:
+        """Listen. Raises certificates.Unusable, OSError (a port or socket that is taken), ValueError (token file)."""
+        tokens = authentication.Tokens.read(self.listen.token_file) if self.listen.token_file else authentication.Tokens()
+        self._authority.load_or_make()
+        self._load_certificate()
+        path = chain.Chain(self.server, tokens, fairness.Limits(), self._objects, f"{self.listen.host}:{self.listen.port}")
+        self._http = _Http(
+            path.handle,
+            access_log=None,
+            keepalive_timeout=KEEP_ALIVE_SECONDS,
+            max_field_size=HEADERS_MOST_BYTES,
+            max_line_size=HEADERS_MOST_BYTES,
+            request_factory=_request,
+        )
+        loop = asyncio.get_running_loop()
+        tcp = await loop.create_server(self._http, self.listen.host, self.listen.port, ssl=self._tls, backlog=CONNECTIONS_WAITING)
+        self._listeners.append(tcp)
+        self.port = tcp.sockets[0].getsockname()[1]
+        if self.listen.socket is not None:
+            self._listeners.append(await self._listen_locally(loop, self._http, self.listen.socket))
+        kubeconfigs.write_admin(self.kubeconfig, self.url, self._authority)
+        self._tasks.start(self._keep_certificates(), "certificates")
+
+    async def close(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+        for stream in tuple(self._objects.streams):
+            stream.end()
+        await self._tasks.close()
+        if self._http is not None:
+            await self._http.shutdown(STOP_SECONDS)
+        if self.listen.socket is not None:
+            _remove(self.listen.socket)
+
+    async def _listen_locally(self, loop: asyncio.AbstractEventLoop, http: _Http, path: Path) -> asyncio.Server:
+        """The unix socket: open to its owner alone, and checked by peer credentials besides."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove(path)
+        before = os.umask(0o177)
+        try:
+            return await loop.create_unix_server(http, str(path), backlog=CONNECTIONS_WAITING)
+        finally:
+            os.umask(before)
+
+    def _load_certificate(self) -> None:
+        hosts = certificates.serving_hosts([self.listen.host], self.server.services.first_address)
+        pair = self._authority.pair_for("apiserver", certificates.Identity("kube-apiserver", hosts=hosts))
+        self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._tls.load_cert_chain(pair.certificate, pair.key)
+        self._tls.load_verify_locations(cadata=self._authority.pem.decode())
+        self._tls.verify_mode = ssl.CERT_OPTIONAL
+        self._tls.set_alpn_protocols(["http/1.1"])
+
+    async def _keep_certificates(self) -> None:
+        """Renew what comes near its end; pairs that are good stay as they are."""
+        while True:
+            await self.server.time.sleep(RENEWAL_CHECK_SECONDS)
+            self._load_certificate()
+            kubeconfigs.write_admin(self.kubeconfig, self.url, self._authority)
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
+def _request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
+    return web.BaseRequest(message, payload, protocol, writer, task, asyncio.get_running_loop(), client_max_size=bodies.MOST_BYTES + 1)

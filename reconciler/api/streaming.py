@@ -1,0 +1,139 @@
+"""Watches over HTTP: events go straight to the connection's transport, encoded once for everybody who asks alike.
+
+A stream has no task of its own between events. What a slow client has not taken is bounded: beyond that the stream
+ends and the client watches again from where it was. A stream ends too at its timeout, when its connection is lost,
+and when the server stops.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from reconciler.api import table, watch, wire
+from reconciler.api.cache import Item
+from reconciler.kit import clock
+from reconciler.model.kind import Kind, Version
+from reconciler.model.schema import Schemas
+
+BUFFER_MOST_BYTES = 8 * 1024 * 1024
+BOOKMARK_SECONDS = 60.0
+INITIAL_EVENTS_END = "k8s.io/initial-events-end"
+HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
+
+
+class Encoder:
+    """Frames of one representation: kind, version and form. Their bytes are kept on the steps they tell of."""
+
+    def __init__(self, kind: Kind, version: Version, form: wire.Form, include: str, schemas: Schemas, time: clock.Clock) -> None:
+        self._kind = kind
+        self._version = version
+        self._form = form
+        self._include = include
+        self._schemas = schemas
+        self._time = time
+        self._key = (kind.id, version.name, form.shape, form.version, include)
+        self._table_head_due = form.shape == "Table"
+
+    def frames(self, events: Sequence[watch.Seen]) -> bytes:
+        return b"".join(map(self._frame, events))
+
+    def added(self, item: Item) -> bytes:
+        """The frame of an initial event."""
+        return wire.frame("ADDED", self._body(item))
+
+    def bookmark(self, revision: int, *, initial_end: bool = False) -> bytes:
+        metadata: dict[str, Any] = {"resourceVersion": str(revision)}
+        if initial_end:
+            metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
+        if self._form.shape == "Table":
+            return wire.frame("BOOKMARK", self._bookmark_table(metadata))
+        if self._form.shape:
+            obj = {"kind": "PartialObjectMetadata", "apiVersion": f"{wire.TABLE_GROUP}/{self._form.version}"}
+        else:
+            obj = {"kind": self._kind.kind, "apiVersion": self._kind.api_version(self._version.name)}
+        return wire.frame("BOOKMARK", orjson.dumps({**obj, "metadata": {"creationTimestamp": None, **metadata}}))
+
+    def error(self, status: dict[str, Any]) -> bytes:
+        return wire.frame("ERROR", orjson.dumps(status))
+
+    def _frame(self, event: watch.Seen) -> bytes:
+        if self._table_head_due:
+            return wire.frame(event.type, self._body(event.item))
+        key = (event.type, self._key)
+        frame = event.step.frames.get(key)
+        if frame is None:
+            frame = event.step.frames[key] = wire.frame(event.type, self._body(event.item))
+        return frame
+
+    def _body(self, item: Item) -> bytes:
+        if self._form.shape == "Table":
+            return self._table(item)
+        if self._form.shape:
+            return orjson.dumps(wire.partial(item, self._form.version))
+        return wire.json_of(self._kind, self._version, item)
+
+    def _table(self, item: Item) -> bytes:
+        """A Table of one row; only a stream's first one defines its columns."""
+        body = wire.json_of(self._kind, self._version, item) if self._include == "Object" else None
+        row = table.row(self._kind, self._form, self._include, item, body, self._time.now())
+        metadata = {"resourceVersion": str(item.revision)}
+        if self._table_head_due:
+            self._table_head_due = False
+            return table.head(self._kind, self._schemas, self._form.version, metadata) + row + b"]}"
+        bare = {"kind": "Table", "apiVersion": f"{wire.TABLE_GROUP}/{self._form.version}", "metadata": metadata, "columnDefinitions": None}
+        return orjson.dumps(bare)[:-1] + b',"rows":[' + row + b"]}"
+
+    def _bookmark_table(self, metadata: dict[str, Any]) -> bytes:
+        bare: dict[str, Any] = {
+            "kind": "Table",
+            "apiVersion": f"{wire.TABLE_GROUP}/{self._form.version}",
+            "metadata": metadata,
+            "columnDefinitions": None,
+            "rows": [],
+        }
+        return orjson.dumps(bare)
+
+
+class Stream:
+    """One watch's connection. `wait` returns when it is over."""
+
+    def __init__(self, request: web.BaseRequest) -> None:
+        self._request = request
+        self._response = web.StreamResponse(headers=HEADERS)
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def open(self) -> web.StreamResponse:
+        self._response.enable_chunked_encoding()
+        await self._response.prepare(self._request)
+        return self._response
+
+    def send(self, content: bytes) -> None:
+        transport = self._request.transport
+        if self._over.done() or not content:
+            return
+        if transport is None or transport.is_closing():
+            self.end()
+            return
+        transport.write(b"%x\r\n%b\r\n" % (len(content), content))
+        if transport.get_write_buffer_size() > BUFFER_MOST_BYTES:
+            transport.abort()
+            self.end()
+
+    def end(self) -> None:
+        if not self._over.done():
+            self._over.set_result(None)
+
+    async def wait(self, seconds: float | None, bookmark: Callable[[], bytes] | None) -> None:
+        """Stay open for `seconds` (None: for ever), with a bookmark now and then, and one at the end."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds if seconds is not None else None
+        while not self._over.done():
+            pause = BOOKMARK_SECONDS if deadline is None else min(BOOKMARK_SECONDS, deadline - loop.time())
+            if pause <= 0:
+                break
+            await asyncio.wait((self._over,), timeout=pause)
+            if bookmark is not None and not self._over.done():
+                self.send(bookmark())
