@@ -40,5 +40,11 @@ class Around:
         except KeyError:
             return ()
 
+    def orphans(self, kind: str, namespace: str, selector: Selector) -> Sequence[meta.Obj]:
+        try:
+            return self._inner.orphans(kind, namespace, selector)
+        except KeyError:
+            return ()
+
     def revision(self, kind: str) -> int:
         return self._inner.revision(kind)

@@ -221,7 +221,7 @@ class Sums:
 
     def short(self) -> tuple[str, ...]:
         found = [f"Insufficient {name}" for (name, asked), left in zip(self._asked, self._left, strict=True) if asked > left]
-        return tuple(["Too many pods", *found]) if self._places < 1 else tuple(found)
+        return ("Too many pods", *found) if self._places < 1 else tuple(found)
 
     def restore(self) -> None:
         return

@@ -182,7 +182,7 @@ class Queue:
             self._back_off(key, waiting)
 
     def _ready_at(self, waiting: Waiting) -> float:
-        doubled = self._initial_backoff_seconds * 2 ** min(waiting.attempts - 1, 30)
+        doubled = self._initial_backoff_seconds * (1 << min(waiting.attempts - 1, 30))
         return waiting.tried_at + min(doubled, self._max_backoff_seconds)
 
     def _wake_due(self, now: float) -> None:

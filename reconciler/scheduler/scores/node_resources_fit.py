@@ -59,9 +59,11 @@ def usage(case: Case, name: str, rows: Rows, *, usual: bool = True) -> tuple[Int
 def _rate(kind: str, strategy: Mapping[str, Any], offered: Ints, used: Ints) -> Ints:
     divisor = np.maximum(offered, 1)
     if kind == "LeastAllocated":
-        return np.floor_divide(np.maximum(offered - used, 0) * MAX_SCORE, divisor)
+        rated: Ints = np.maximum(offered - used, 0) * MAX_SCORE // divisor
+        return rated
     if kind == "MostAllocated":
-        return np.floor_divide(np.minimum(used, offered) * MAX_SCORE, divisor)
+        rated = np.minimum(used, offered) * MAX_SCORE // divisor
+        return rated
     points = (strategy.get("requestedToCapacityRatio") or {}).get("shape") or ()
     utilization = np.where(used > offered, MAX_UTILIZATION, np.minimum(used, offered) * MAX_UTILIZATION // divisor)
     return _interpolate(points, utilization)
