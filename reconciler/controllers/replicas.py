@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reconciler.controllers import claims, conditions, pods, ranking
+from reconciler.controllers import claims, pods, ranking
 from reconciler.kinds import pod, workload
-from reconciler.model import errors, meta, plan
+from reconciler.model import conditions, errors, meta, plan
 from reconciler.model.selectors import Selector
 from reconciler.model.view import OWNER, View
 

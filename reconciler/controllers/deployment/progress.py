@@ -1,14 +1,13 @@
 """The status of a Deployment: counts, and the conditions Available, Progressing and ReplicaFailure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reconciler.controllers import conditions
 from reconciler.controllers.deployment.rollout import Rollout, dated
 from reconciler.kinds import deployment as deployments
 from reconciler.kinds import workload
 from reconciler.kit import clock as clocks
-from reconciler.model import meta
+from reconciler.model import conditions, meta
 
 PROGRESSING = "Progressing"
 COMPLETE = "NewReplicaSetAvailable"
@@ -78,10 +77,10 @@ def _was_complete(status: Mapping[str, Any], known: conditions.Condition | None)
     return same and known is not None and known.get("reason") == COMPLETE
 
 
-def _judged_progress(rollout: Rollout, status: Mapping[str, Any], known: conditions.Condition | None) -> list[conditions.Condition]:
+def _judged_progress(rollout: Rollout, status: Mapping[str, Any], known: conditions.Condition | None) -> Sequence[conditions.Condition]:
     new = rollout.new
     subject = f'ReplicaSet "{meta.name(new)}"' if new is not None else f'Deployment "{meta.name(rollout.deployment)}"'
-    present: list[conditions.Condition] = list(status["conditions"])
+    present: Sequence[conditions.Condition] = status["conditions"]
     if is_complete(rollout, status):
         verdict = ("True", COMPLETE, f"{subject} has successfully progressed.")
         return conditions.replaced(present, dated(conditions.made(PROGRESSING, *verdict, rollout.now)))
@@ -125,7 +124,7 @@ def _look_again(rollout: Rollout, status: Mapping[str, Any]) -> None:
     rollout.again_at = max(_deadline(rollout, known), rollout.now) + 1
 
 
-def _with_failure(rollout: Rollout, present: list[conditions.Condition]) -> list[conditions.Condition]:
+def _with_failure(rollout: Rollout, present: Sequence[conditions.Condition]) -> Sequence[conditions.Condition]:
     """Hand on ReplicaFailure of a ReplicaSet, the new one's first."""
     ordered = [rollout.new, *rollout.old] if rollout.new is not None else rollout.old
     for one in ordered:

@@ -7,10 +7,10 @@ difference as a plan.
 from collections.abc import Iterable
 from typing import Any
 
-from reconciler.controllers import conditions, percentages
+from reconciler.controllers import percentages
 from reconciler.kinds import deployment as deployments
 from reconciler.kinds import workload
-from reconciler.model import errors, meta, plan
+from reconciler.model import conditions, errors, meta, plan
 
 DEPLOYMENTS = "deployments.apps"
 SETS = "replicasets.apps"
