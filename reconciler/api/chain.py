@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
+import orjson
 from aiohttp import web
 
 from reconciler.api import discovery, fairness, health, metrics, openapi, options, requests, resources, reviews, wire
@@ -27,7 +28,10 @@ log = logging.getLogger(__name__)
 KUBERNETES = "1.36.2"
 NOT_FOUND_PAGE = "404 page not found\n"
 OPEN_PATHS = ("/healthz", "/livez", "/readyz")
+OWN_PREFIX = "/reconciler/"
 Handler = Callable[[web.BaseRequest, requests.Route, User, options.Query], Awaitable[Answer | web.StreamResponse]]
+# What is ours beside Kubernetes' paths: (method, decoded parts behind /reconciler/, body) -> answer.
+OwnPaths = Callable[[str, list[str], Mapping[str, Any]], Awaitable[dict[str, Any]]]
 
 
 class Documents:
@@ -51,8 +55,10 @@ class Chain:
         objects: resources.Resources,
         address: str,
         authoriser: authorisation.Authoriser = authorisation.masters,
+        own_paths: OwnPaths | None = None,
     ) -> None:
         self.server = server
+        self.own_paths = own_paths
         self.tokens = tokens
         self.limits = limits
         self.objects = objects
@@ -81,8 +87,10 @@ class Chain:
             route = self.documents.router.route(path)
             user = self._authenticated(request, path)
             query = options.Query.parse(text)
-            if route is None:
-                answer: Answer | web.StreamResponse = self._path(request, unquote(path), user, query)
+            if route is None and path.startswith(OWN_PREFIX) and self.own_paths is not None:
+                answer: Answer | web.StreamResponse = await self._own(self.own_paths, request, path, user)
+            elif route is None:
+                answer = self._path(request, unquote(path), user, query)
             else:
                 verb = _verb(request.method, route, query)
                 target = metrics.Target(
@@ -156,6 +164,17 @@ class Chain:
         form = wire.negotiate(request.headers.get("Accept", ""), False)
         body = await self.objects.body(request, route)
         return Answer.of(201, Content(wire.plain(answerer(user, body, self.authoriser))), form)
+
+    async def _own(self, own_paths: OwnPaths, request: web.BaseRequest, path: str, user: User) -> Answer:
+        authorisation.require(self.authoriser, user, authorisation.Asked(verb=request.method.lower(), path=path))
+        text = await request.read()
+        try:
+            body = orjson.loads(text) if text else {}
+        except orjson.JSONDecodeError as error:
+            raise errors.bad_request(f"the body is no JSON: {error}") from error
+        parts = [unquote(part) for part in path.removeprefix(OWN_PREFIX).split("/")]
+        found = await own_paths(request.method, parts, body if isinstance(body, dict) else {})
+        return Answer.of(200, Content(wire.plain(found)), wire.negotiate("application/json", False))
 
     def _path(self, request: web.BaseRequest, path: str, user: User, query: options.Query) -> Answer:
         """Everything that is no resource: discovery, OpenAPI, health, version."""

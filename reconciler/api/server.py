@@ -63,12 +63,15 @@ class _Http(web.Server):
 class HttpServer:
     """Serves `server` until closed; `data_dir` holds certificates and the admin's kubeconfig."""
 
-    def __init__(self, server: ApiServer, listen: Listen, data_dir: Path, node: NodeBackend | None = None) -> None:
+    def __init__(
+        self, server: ApiServer, listen: Listen, data_dir: Path, node: NodeBackend | None = None, own_paths: chain.OwnPaths | None = None
+    ) -> None:
         self.server = server
         self.listen = listen
         self.data_dir = data_dir
         self.port = 0
         self._authority = certificates.Authority(data_dir / "pki", server.time)
+        self._own_paths = own_paths
         self._objects = resources.Resources(server, node)
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._http: _Http | None = None
@@ -94,7 +97,8 @@ class HttpServer:
         tokens = authentication.Tokens.read(self.listen.token_file) if self.listen.token_file else authentication.Tokens()
         self._authority.load_or_make()
         self._load_certificate()
-        path = chain.Chain(self.server, tokens, fairness.Limits(), self._objects, f"{self.listen.host}:{self.listen.port}")
+        address = f"{self.listen.host}:{self.listen.port}"
+        path = chain.Chain(self.server, tokens, fairness.Limits(), self._objects, address, own_paths=self._own_paths)
         self._http = _Http(
             path.handle,
             access_log=None,

@@ -9,9 +9,10 @@ from typing import Protocol
 
 from prometheus_client import Histogram
 
+from reconciler.client import protocol
 from reconciler.kit import clock as clocks
 from reconciler.metrics import registry
-from reconciler.model import meta
+from reconciler.model import meta, plan
 from reconciler.proxy.plan import Program, Route
 
 SYNC_SECONDS = Histogram(
@@ -50,8 +51,9 @@ class ProxyAgent:
         self._batch: asyncio.Future[None] | None = None
         self._busy = asyncio.Lock()
 
-    async def perform(self, action: Program) -> None:
+    async def perform(self, action: plan.Action, _: protocol.Origin) -> None:
         """Returns once the rules are in place; raises what the backend raised."""
+        assert isinstance(action, Program)
         began = self._clock.monotonic()
         self._waiting[action.key] = action.routes
         if self._batch is None:

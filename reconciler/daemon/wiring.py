@@ -1,0 +1,148 @@
+"""The composition root: makes every component, in the order in which they need each other, and starts them.
+
+Nothing here decides. What takes long to import (the scheduler's numpy, the node) is imported once the API listens.
+"""
+
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+from reconciler import controllers, kinds
+from reconciler.api import apiserver, server
+from reconciler.client import protocol
+from reconciler.daemon import exposition, heap, introspection, narrator
+from reconciler.daemon.config import Config
+from reconciler.kit import clock as clocks
+from reconciler.kit import tasks
+from reconciler.loop import cache as caches
+from reconciler.loop import driver as drivers
+from reconciler.loop import events, perform
+from reconciler.model import errors, meta, plan
+from reconciler.model.roster import Roster
+from reconciler.store import local
+
+Say = Callable[[str], None]
+
+
+class Daemon:
+    """Everything that `reconciler up` runs in this process."""
+
+    def __init__(self, config: Config, say: Say) -> None:
+        self.config = config
+        self.say = say
+        self.clock = clocks.SystemClock()
+        self.address = ""
+        self.notes: list[str] = []  # limits and fallbacks, said at start and by `reconciler status`
+        self.tasks = tasks.Tasks()
+        self.drivers: list[drivers.Driver] = []
+        self.introspection: introspection.Introspection | None = None
+        self._closers: list[Callable[[], Coroutine[Any, Any, None]]] = []
+
+    async def start(self) -> None:
+        """Return once the API is ready and the folder's first diff is done. Raises what cannot be helped."""
+        config = self.config
+        self.journal = await local.LocalJournal.open(config.data_dir, self.clock)
+        self._closers.append(self.journal.close)
+        self.api = apiserver.ApiServer(self.journal, self._roster(), self.clock, self._api_settings())
+        await self.api.start()
+        self._closers.append(self.api.close)
+        await self._listen()
+        self.cache = caches.Cache(self.client("reconciler"), self.clock)
+        self.tasks.start(self.cache.run(), "cache")
+        await self.cache.synced()
+        self._start_controllers()
+        self._start_scheduler()
+        self.introspection = introspection.Introspection(self.journal, self.cache, self.clock, self.drivers, None, None, self.notes)
+        await self._expose()
+        self.tasks.start(heap.watch(), "heap")
+        self.cache.subscribe([plan.EVERY_KIND], self._narrate)
+
+    def _roster(self) -> Roster:
+        return kinds.builtin()
+
+    def _api_settings(self) -> apiserver.Settings:
+        first, last = self.config.node_ports
+        return apiserver.Settings(
+            service_range=self.config.service_range,
+            node_ports=range(first, last + 1),
+            secure_port=int(self.config.listen.rpartition(":")[2]),
+        )
+
+    async def _listen(self) -> None:
+        host, _, port = self.config.listen.rpartition(":")
+        listen = server.Listen(host=_bare(host), port=int(port), socket=self.config.data_dir / "api.sock", token_file=self.config.tokens)
+        self.server = server.HttpServer(self.api, listen, self.config.data_dir, own_paths=self._own_paths)
+        await self.server.start()
+        self._closers.append(self.server.close)
+        self.address = f"{host}:{self.server.port}"
+
+    async def _own_paths(self, method: str, path: list[str], body: Mapping[str, Any]) -> dict[str, Any]:
+        if self.introspection is None:
+            raise errors.StatusError(503, "ServiceUnavailable", "still starting", retry_after_seconds=1)
+        return await self.introspection.answer(method, path, body)
+
+    def _start_controllers(self) -> None:
+        facts = controllers.Facts(root_ca=self.server.authority_pem.decode())
+        driver = self.driver("controller", "kube-controller-manager")
+        for controller in controllers.enabled(controllers.builtin(facts), self.config.controllers):
+            driver.add(controller)
+        self.tasks.start(driver.run(), "controllers")
+
+    def _start_scheduler(self) -> None:
+        from reconciler.scheduler import agent  # numpy takes 130 ms: the API listens already
+
+        client = self.client("kube-scheduler")
+        recorder = events.Recorder(client, self.clock)
+        self.tasks.start(recorder.run(), "events of the scheduler")
+        self.tasks.start(agent.Agent(client, self.cache, self.clock, recorder.perform).run(), "scheduler")
+
+    async def _expose(self) -> None:
+        host, _, port = self.config.metrics_listen.rpartition(":")
+        exposition.register_process()
+        shown = exposition.Exposition(self.cache, {})
+        await shown.start(_bare(host), int(port))
+        self._closers.append(shown.close)
+
+    def _narrate(self, kind: str, old: meta.Obj | None, new: meta.Obj | None) -> None:
+        record = self.cache.roster.get(kind)
+        line = narrator.line(record, old, new) if record is not None else None
+        if line is not None:
+            self.say(line)
+
+    async def join(self) -> None:
+        """Wait until something that must run for ever fails, and raise that."""
+        await self.tasks.join()
+
+    async def close(self) -> None:
+        """Stop in the opposite order; the containers stay."""
+        await self.tasks.close()
+        for driver in self.drivers:
+            await driver.close()
+        for close in reversed(self._closers):
+            await close()
+
+    def client(self, manager: str) -> protocol.Client:
+        """The in-process client whose writes carry `manager` as their field manager."""
+        return self.api.client(manager)
+
+    def driver(self, actor: str, manager: str, performers: dict[type, perform.Performer] | None = None) -> drivers.Driver:
+        """A driver over the shared cache, with the API's performers and an event recorder of its own."""
+        client = self.client(manager)
+        api = perform.Api(client, self.clock)
+        recorder = events.Recorder(client, self.clock)
+        self.tasks.start(recorder.run(), f"events of {actor}")
+        all_performers: dict[type, perform.Performer] = {
+            plan.Create: api.perform,
+            plan.Update: api.perform,
+            plan.Patch: api.perform,
+            plan.Delete: api.perform,
+            plan.Emit: recorder.perform,
+            **(performers or {}),
+        }
+        made = drivers.Driver(client, self.cache, self.clock, all_performers, actor=actor)
+        self.drivers.append(made)
+        return made
+
+
+def _bare(host: str) -> str:
+    """An address as sockets take it: IPv6 without its brackets."""
+    return host.removeprefix("[").removesuffix("]")
