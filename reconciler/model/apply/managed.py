@@ -44,7 +44,7 @@ def of(obj: Mapping[str, Any]) -> Managers:
     """The writers of an object that was tracked here before, whose sets are canonical."""
     managers: Managers = {}
     for entry in (obj.get("metadata") or {}).get("managedFields") or ():
-        managers[_writer(entry)] = Entry(entry.get("fieldsV1") or fields.NONE, entry["apiVersion"], entry.get("time") or "")
+        managers[writer_of(entry)] = Entry(entry.get("fieldsV1") or fields.NONE, entry["apiVersion"], entry.get("time") or "")
     return managers
 
 
@@ -64,7 +64,7 @@ def parse(wire: Sequence[Any]) -> Managers:
             owned = fields.parse(entry.get("fieldsV1") or {})
         except ValueError as problem:
             raise Malformed(f"error decoding set: {problem}") from None
-        managers[_writer(entry)] = Entry(owned, entry["apiVersion"], entry.get("time") or "")
+        managers[writer_of(entry)] = Entry(owned, entry["apiVersion"], entry.get("time") or "")
     return managers
 
 
@@ -82,7 +82,7 @@ def wire(managers: Managers) -> list[dict[str, Any]]:
             made["time"] = entry.time
         entries.append({**made, "fieldsType": "FieldsV1", "fieldsV1": entry.fields, **({"subresource": writer[3]} if writer[3] else {})})
     if len(entries) > 1:
-        entries.sort(key=_order)
+        entries.sort(key=order)
     return entries
 
 
@@ -122,11 +122,11 @@ def shown(writer: Writer) -> str:
     return f"{text} using {api_version}" if operation == UPDATE else text
 
 
-def _writer(entry: Mapping[str, Any]) -> Writer:
+def writer_of(entry: Mapping[str, Any]) -> Writer:
     operation = entry["operation"]
     version = "" if operation == APPLY else entry["apiVersion"]
     return (entry.get("manager") or "", operation, version, entry.get("subresource") or "")
 
 
-def _order(entry: Mapping[str, Any]) -> tuple[str, ...]:
+def order(entry: Mapping[str, Any]) -> tuple[str, ...]:
     return entry["operation"], entry.get("time") or "", entry["manager"], entry["apiVersion"], entry.get("subresource") or ""
