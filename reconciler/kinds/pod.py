@@ -7,7 +7,7 @@ written through the status subresource only.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from reconciler.kinds import columns, pod_defaults
+from reconciler.kinds import columns, pod_defaults, pod_resources, pod_rules
 from reconciler.model import meta
 from reconciler.model.kind import Column, Health, Kind, Subresource, Version, status_of
 
@@ -143,12 +143,21 @@ def default(pod: meta.Obj) -> meta.Obj:
 
 def _default_spec(spec: Mapping[str, Any]) -> Mapping[str, Any]:
     spec = pod_defaults.filled(spec, {"enableServiceLinks": True})
-    spec = pod_defaults.inside(spec, "resources", _requests_from_limits)
     for field in ("initContainers", "containers"):
         spec = pod_defaults.mapped(spec, field, lambda one: pod_defaults.inside(one, "resources", _requests_from_limits))
         if spec.get("hostNetwork"):
             spec = pod_defaults.mapped(spec, field, lambda one: pod_defaults.mapped(one, "ports", _host_port))
-    return spec
+    return _default_pod_requests(spec) if spec.get("resources") else spec
+
+
+def _default_pod_requests(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Pod-level requests are what the containers ask for together, else the pod-level limits."""
+    resources = spec["resources"]
+    of_containers = {name: amount for name, amount in pod_resources.requests(spec).items() if name in ("cpu", "memory")}
+    of_limits = {name: amount for name, amount in (resources.get("limits") or {}).items() if pod_resources.is_pod_level(name)}
+    given = resources.get("requests") or {}
+    completed = pod_defaults.filled(pod_defaults.filled(given, of_containers), of_limits)
+    return spec if completed is given else {**spec, "resources": {**resources, "requests": completed}}
 
 
 def _requests_from_limits(resources: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -351,6 +360,7 @@ KIND = Kind(
     subresources=tuple(SUBRESOURCES),
     prepare=prepare,
     prepare_status=prepare_status,
+    validate=pod_rules.validate,
     has_generation=True,
     columns=COLUMNS,
     row_conditions=_row_conditions,

@@ -129,7 +129,7 @@ def _struct_of(node: Node, go_type: str) -> Decoder:
                 unknown.append(path(trail, name))
             elif item is not None:
                 decoded = known.decode(item, (trail, known), unknown)
-                if decoded or known.presence == "*":
+                if decoded or known.presence == "*" or (known.presence == "=" and type(decoded) is str):
                     result[name] = decoded
         for known in always:
             if known.name not in result:

@@ -30,10 +30,10 @@ def refused(kind: Kind, obj: meta.Obj, old: meta.Obj | None = None) -> list[Fiel
     metadata = meta.meta(obj)
     found = [] if old is not None else list(_name(kind, metadata))
     labels, annotations = metadata.get("labels"), metadata.get("annotations")
-    if annotations:
-        found += _annotations(annotations)
     if labels:
         found += _labels(labels)
+    if annotations:
+        found += _annotations(annotations)
     if metadata.get("ownerReferences"):
         found += _owners(metadata["ownerReferences"])
     if metadata.get("finalizers"):
