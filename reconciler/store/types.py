@@ -10,7 +10,7 @@
   last changed its spec, with their chain of causes, outlive compaction, snapshot and restore.
 
 Values are opaque bytes to the journal. A writer hands the decoded object along, so that nobody in the process
-decodes it again; readers get it back from `Entry.obj`.
+decodes it again; readers get it back from `Entry.obj`, which is None for what was read from disk.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -141,6 +141,18 @@ class Full(JournalError):
     """The disk or the quota is full: deletes and compaction still work."""
 
 
+class FsyncFailed(JournalError):
+    """Nobody knows what is on disk. The process is ending; only where a test keeps it alive is this seen."""
+
+
+class Closed(JournalError):
+    """The journal was closed."""
+
+
+class Locked(JournalError):
+    """Another process has the journal open."""
+
+
 class Corrupt(JournalError):
     """The integrity check at boot failed; the message says where and how to restore."""
 
@@ -160,13 +172,13 @@ class Journal(Protocol):
 
     @property
     def oldest_revision(self) -> int:
-        """Ranges and watches from here on can be answered."""
+        """Ranges from here on can be answered; before a restart they show durable writes only."""
 
     async def commit(self, operations: Sequence[Operation], provenance: Provenance) -> tuple[Entry, ...]:
         """All operations or none, returned as the entries they made (none for a Check), once visible.
 
-        A local journal gives each written key its own revision, in order. Raises Conflict, Full, ValueError
-        (a key twice, over a limit).
+        A local journal gives each written key its own revision, in order; removing nothing takes none. Raises Conflict,
+        Full, ValueError (a key twice, over a limit), KeyError (a lease that is gone).
         """
 
     async def get(self, key: str, revision: int = 0) -> Entry | None:
@@ -176,7 +188,10 @@ class Journal(Protocol):
         """Keys with `prefix`, from `start` on, at `revision`. Raises Compacted, FutureRevision."""
 
     def watch(self, prefix: str, revision: int) -> Watch:
-        """Every change under `prefix` with a revision above `revision`. Raises Compacted, FutureRevision."""
+        """Every change under `prefix` with a revision above `revision`. Raises Compacted, FutureRevision.
+
+        Watches reach back less far than ranges: not beyond a restart, nor beyond a window in memory.
+        """
 
     async def grant(self, ttl_seconds: float) -> int:
         """A lease; its keys are deleted when nobody keeps it alive for `ttl_seconds`."""

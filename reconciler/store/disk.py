@@ -1,0 +1,247 @@
+"""The journal on disk: one append-only table of revisions in a SQLite file, in WAL mode with synchronous=FULL.
+
+Invariants: a commit is one statement and so one fsync; a row is written once and later only pruned, or stripped to a
+husk that keeps its provenance; every row carries a CRC; no transaction outlives a call.
+Blocking, for threads. Not here: which rows to write (local.py), when (writer.py), which to prune (compaction.py).
+"""
+
+import os
+import zlib
+from collections.abc import Sequence
+from enum import IntEnum
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import apsw
+
+from reconciler.store.mvcc import LAST, Live
+from reconciler.store.types import Corrupt, Entry, JournalError, Provenance
+
+FILE = "journal.db"
+FORMAT = 1  # PRAGMA user_version; grows with every change that an older program cannot read
+APPLICATION_ID = 0x7265636A
+MAX_ROWS = 256  # in one statement
+PAGE_BYTES = 4096
+LOG_BYTES = 16 << 20  # the log shrinks to this when it starts anew
+SAFE_SQLITE = (3, 51, 3)  # before it, a WAL reset could corrupt the file
+
+SCHEMA = """
+CREATE TABLE revision (
+  revision INTEGER PRIMARY KEY, form INTEGER NOT NULL, key TEXT NOT NULL,
+  created INTEGER NOT NULL, version INTEGER NOT NULL, spec INTEGER NOT NULL, lease INTEGER NOT NULL, ttl_seconds REAL NOT NULL,
+  actor TEXT NOT NULL, why TEXT NOT NULL, cause INTEGER NOT NULL, source TEXT NOT NULL,
+  crc INTEGER NOT NULL, value BLOB
+) STRICT;
+CREATE TABLE mark (name TEXT PRIMARY KEY, revision INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO mark VALUES ('reserved', 0), ('oldest', 1);
+"""
+
+
+class Form(IntEnum):
+    PUT = 0
+    DELETE = 1
+    HUSK = 2  # only the provenance of a write
+
+
+class Row(NamedTuple):
+    revision: int
+    form: int
+    key: str
+    created: int
+    version: int
+    spec: int
+    lease: int
+    ttl_seconds: float
+    actor: str
+    why: str
+    cause: int
+    source: str
+    value: bytes | None
+
+
+class Loaded(NamedTuple):
+    """What a journal holds when it opens."""
+
+    lives: list[Live]
+    ttl_seconds: dict[int, float]  # of the leases that live keys name
+    revision: int  # the highest that may have been used
+    oldest: int
+    history_bytes: int  # of superseded rows
+
+
+class Pruning(NamedTuple):
+    """What a compaction does to rows, by revision, ascending."""
+
+    delete: tuple[int, ...]
+    strip: tuple[int, ...]  # to husks
+    relink: tuple[tuple[int, int], ...]  # revision, its cause from now on
+    freed_bytes: int
+
+
+def connect(folder: Path) -> apsw.Connection:
+    """A further connection, for one thread at a time."""
+    connection = apsw.Connection(str(folder / FILE))
+    connection.set_busy_timeout(10_000)
+    connection.execute("PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0")
+    return connection
+
+
+def open_file(folder: Path) -> apsw.Connection:
+    """The writer's connection; makes the file where there is none. Raises Corrupt, JournalError."""
+    if tuple(map(int, apsw.sqlite_lib_version().split("."))) < SAFE_SQLITE:
+        needed = ".".join(map(str, SAFE_SQLITE))
+        raise JournalError(f"SQLite {apsw.sqlite_lib_version()} can corrupt its log: install apsw {needed} or newer")
+    os.close(os.open(folder / FILE, os.O_RDWR | os.O_CREAT, 0o600))
+    try:
+        connection = connect(folder)
+        (found,) = connection.execute("PRAGMA user_version").fetchone() or (0,)
+        if found > FORMAT:
+            connection.close()
+            raise JournalError(f"{folder / FILE} has format {found}, this program reads up to {FORMAT}: install the newer program again")
+        connection.execute(f"PRAGMA page_size={PAGE_BYTES}; PRAGMA journal_mode=WAL; PRAGMA journal_size_limit={LOG_BYTES}")
+        if found == 0:
+            _create(connection)
+    except (apsw.CorruptError, apsw.NotADBError) as error:
+        raise corrupt(folder / FILE, str(error)) from error
+    return connection
+
+
+def _create(connection: apsw.Connection) -> None:
+    with connection:
+        connection.execute(SCHEMA)
+        connection.execute(f"PRAGMA user_version={FORMAT}; PRAGMA application_id={APPLICATION_ID}")
+
+
+def corrupt(path: Path, detail: str) -> Corrupt:
+    return Corrupt(
+        f"{path} is damaged ({detail}). Keep a copy of {path.parent}; then restore a good snapshot into an empty folder, or move "
+        f"{path.parent} away: the next start is empty and fills itself from the folder of manifests"
+    )
+
+
+def load(connection: apsw.Connection) -> Loaded:
+    """Check the whole file and read what is live. Raises Corrupt."""
+    path = Path(connection.filename)
+    try:
+        for (line,) in connection.execute("PRAGMA quick_check(1)"):
+            if line != "ok":
+                raise corrupt(path, line)
+        return _load(connection, path)
+    except (apsw.CorruptError, apsw.NotADBError, apsw.SQLError) as error:
+        raise corrupt(path, str(error)) from error
+
+
+def _load(connection: apsw.Connection, path: Path) -> Loaded:
+    live: dict[str, tuple[Live, float]] = {}
+    newest, history_bytes = 0, 0
+    fields = "revision, form, key, created, version, spec, lease, ttl_seconds, crc, value"
+    for revision, form, key, created, version, spec, lease, ttl_seconds, crc, value in connection.execute(
+        f"SELECT {fields} FROM revision ORDER BY revision"  # noqa: S608 (constant text)
+    ):
+        newest = revision
+        if form == Form.HUSK:
+            continue
+        if _crc(revision, form, key, created, version, value) != crc:
+            raise corrupt(path, f"the checksum of revision {revision}, {key}, is wrong")
+        superseded = live.pop(key, None)
+        if superseded is not None:
+            history_bytes += len(superseded[0].entry.value or b"")
+        if form == Form.PUT:
+            live[key] = (Live(Entry(key, value, created, revision, version, lease), spec, True), ttl_seconds)
+    marks = dict(connection.execute("SELECT name, revision FROM mark"))
+    return Loaded(
+        [found for found, _ in live.values()],
+        {found.entry.lease: ttl_seconds for found, ttl_seconds in live.values() if found.entry.lease},
+        max(newest, marks["reserved"]),
+        marks["oldest"],
+        history_bytes,
+    )
+
+
+def append(connection: apsw.Connection, rows: Sequence[Row]) -> None:
+    """Write at most MAX_ROWS rows: one statement, one transaction, one fsync."""
+    if not rows:
+        return
+    values: list[object] = []
+    for row in rows:
+        values += row[:-1]
+        values.append(_crc(row.revision, row.form, row.key, row.created, row.version, row.value))
+        values.append(row.value)
+    size = 1 << (len(rows) - 1).bit_length()
+    values += [None] * (14 * (size - len(rows)))
+    connection.execute(_insert(size), tuple(values))
+
+
+@cache
+def _insert(size: int) -> str:
+    """Powers of two only, so that few statements are ever prepared; the padding is left out by its NULL revision."""
+    one = "(" + ",".join("?" * 14) + ")"
+    return f"INSERT INTO revision SELECT * FROM (VALUES {','.join([one] * size)}) WHERE column1 IS NOT NULL"  # noqa: S608
+
+
+def _crc(revision: int, form: int, key: str, created: int, version: int, value: bytes | None) -> int:
+    return zlib.crc32(value or b"", zlib.crc32(f"{revision} {form} {created} {version} {key}".encode()))
+
+
+def mark(connection: apsw.Connection, name: str, revision: int) -> None:
+    connection.execute("UPDATE mark SET revision=? WHERE name=?", (revision, name))
+
+
+def read(folder: Path, key: str, revision: int) -> Entry | None:
+    """The key as durable writes had left it at `revision`."""
+    found = _read(folder, "key = ?", (key,), revision)
+    return found[0] if found else None
+
+
+def read_range(folder: Path, prefix: str, start: str, revision: int) -> list[Entry]:
+    """The keys with `prefix` from `start` on as durable writes had left them at `revision`, in order."""
+    return _read(folder, "key >= ? AND key < ?", (max(prefix, start), prefix + LAST), revision)
+
+
+def _read(folder: Path, where: str, values: tuple[str, ...], revision: int) -> list[Entry]:
+    query = (
+        "SELECT key, value, created, max(revision), version, lease, form FROM revision "  # noqa: S608 (constant text)
+        f"WHERE revision <= ? AND form < {Form.HUSK:d} AND {where} GROUP BY key ORDER BY key"
+    )
+    connection = connect(folder)
+    try:
+        return [Entry(*row[:-1]) for row in connection.execute(query, (revision, *values)) if row[-1] == Form.PUT]
+    finally:
+        connection.close()
+
+
+def read_chain(folder: Path, revision: int, most: int) -> list[tuple[int, str, Provenance]]:
+    """The record of `revision` and of its causes, newest first, `most` of them."""
+    query = """
+        WITH RECURSIVE chain(step, revision, key, actor, why, cause, source) AS (
+          SELECT 0, revision, key, actor, why, cause, source FROM revision WHERE revision = ?1
+          UNION ALL
+          SELECT step + 1, r.revision, r.key, r.actor, r.why, r.cause, r.source
+          FROM chain JOIN revision r ON r.revision = chain.cause WHERE step + 1 < ?2)
+        SELECT revision, key, actor, why, cause, source FROM chain ORDER BY step"""
+    connection = connect(folder)
+    try:
+        found = connection.execute(query, (revision, most))
+        return [(made, key, Provenance(actor, why, cause, source)) for made, key, actor, why, cause, source in found]
+    finally:
+        connection.close()
+
+
+def prune(connection: apsw.Connection, oldest: int, pruning: Pruning) -> None:
+    with connection:
+        mark(connection, "oldest", oldest)
+        connection.executemany("UPDATE revision SET cause=? WHERE revision=?", ((cause, revision) for revision, cause in pruning.relink))
+        connection.executemany(
+            f"UPDATE revision SET form={Form.HUSK:d}, value=NULL WHERE revision=?",  # noqa: S608 (constant text)
+            ((revision,) for revision in pruning.strip),
+        )
+        connection.executemany("DELETE FROM revision WHERE revision=?", ((revision,) for revision in pruning.delete))
+
+
+def sizes(connection: apsw.Connection) -> tuple[int, int]:
+    """Bytes of the file, and of them in use."""
+    (pages,) = connection.execute("PRAGMA page_count").fetchone() or (0,)
+    (free,) = connection.execute("PRAGMA freelist_count").fetchone() or (0,)
+    (size,) = connection.execute("PRAGMA page_size").fetchone() or (0,)
+    return pages * size, (pages - free) * size

@@ -1,0 +1,231 @@
+"""From a transaction to its acknowledgement: numbering, group commit, visibility in order.
+
+`commit` checks a transaction against everything numbered so far and numbers it, all in one step of the event loop; the
+writer thread puts groups on disk; `_advance` makes them visible in order and answers. A transaction that only
+lives in memory takes the same queue, so that revisions become visible in order; on an idle journal that is at once.
+
+Invariants: nothing unacknowledged is visible, not even in a Conflict; a revision is never used twice, for rows hold
+theirs on disk and all others come out of blocks that were reserved on disk before; what followed a refused group
+is numbered again, for it may have built on it. Not here: reading, watching, the disk.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from reconciler.store import disk, mvcc, writer
+from reconciler.store.provenance import Ledger, Record
+from reconciler.store.types import Conflict, Durability, Entry, Full, JournalError, Operation, Provenance, Put
+
+log = logging.getLogger(__name__)
+
+BLOCK = 100_000  # revisions reserved at a time; the next block is asked for when half of one is left
+PENDING = 4_096  # transactions that wait for the disk; further ones wait before they are numbered
+FULL = "the disk is full: only removals and compaction work until there is space"
+
+
+class Pipeline:
+    """`visible` is called with every group of steps that just became visible; `ttl_seconds` knows the leases."""
+
+    def __init__(
+        self, state: mvcc.State, reserved: int, visible: Callable[[list[mvcc.Step]], None], ttl_seconds: Callable[[int], float]
+    ) -> None:
+        self.ledger = Ledger()
+        self.full = False
+        self._state = state
+        self._draft: mvcc.Draft[writer.Commit] = mvcc.Draft(state)
+        self._visible = visible
+        self._ttl_seconds = ttl_seconds
+        self._pending: deque[writer.Commit] = deque()
+        self._submit: Callable[[writer.Commit], None]
+        self._epoch = 0
+        self._next = state.revision + 1
+        self._reserved = reserved  # durably
+        self._asked = reserved  # on its way to disk in front of everything that needs it
+        self._exhausted = False  # a block could not be reserved even from the space kept for that
+        self._error: JournalError | None = None
+
+    def start(self, submit: Callable[[writer.Commit], None]) -> None:
+        self._submit = submit
+
+    async def commit(self, operations: Sequence[Operation], provenance: Provenance) -> tuple[Entry, ...]:
+        """See types.Journal.commit."""
+        mvcc.validate(operations)
+        while True:
+            await self._admit(operations)
+            outcome = self._number(operations, provenance)
+            entries = outcome.result() if outcome.done() else await asyncio.shield(outcome)
+            if entries is not None:
+                return entries
+
+    async def _admit(self, operations: Sequence[Operation]) -> None:
+        """Wait until the transaction can be numbered. Raises Conflict, Full."""
+        while True:
+            if self._error is not None:
+                raise self._error
+            if self.full and any(isinstance(op, Put) and op.durability is Durability.DURABLE for op in operations):
+                raise Full(FULL)
+            if len(self._pending) >= PENDING:
+                await asyncio.wait([self._pending[0].outcome])
+                continue
+            found = mvcc.conflict(operations, self._draft.lookup)
+            if found is None:
+                return
+            seen = mvcc.conflict(operations, self._visible_now)
+            if seen is not None:
+                raise seen
+            # Only a write that may yet fail stands in the way: what comes of it decides.
+            await asyncio.wait([self._blocker(found).outcome])
+
+    def _visible_now(self, key: str) -> mvcc.Live | None:
+        return self._state.current.get(key)
+
+    def _blocker(self, conflict: Conflict) -> writer.Commit:
+        owner = self._draft.owner(conflict.key)
+        assert owner is not None, "a conflict that is not visible comes from a staged write"
+        return owner
+
+    def _number(self, operations: Sequence[Operation], provenance: Provenance) -> asyncio.Future[tuple[Entry, ...] | None]:
+        writes = mvcc.writes(operations, self._draft.lookup)
+        ttls = [self._ttl_seconds(op.lease) if isinstance(op, Put) else 0.0 for op in writes]
+        revision = self._draw(len(writes))
+        commit = self._commit_of(provenance)
+        commit.steps = mvcc.steps(writes, revision, self._draft.lookup)
+        for step in commit.steps:
+            self._draft.stage(step, commit)
+        rows = [_row(step, provenance, ttl) for step, ttl in zip(commit.steps, ttls, strict=True) if step.durable]
+        if rows:
+            commit.carried = self.ledger.carry(provenance.cause)
+            commit.rows = (*map(_husk, commit.carried), *rows)
+            commit.essential = not any(step.live is not None and step.durable for step in commit.steps)
+        self._enqueue(commit)
+        return commit.outcome
+
+    def _enqueue(self, commit: writer.Commit) -> None:
+        self._pending.append(commit)
+        if commit.rows or commit.reserve:
+            self._submit(commit)
+        else:
+            commit.written = True
+            self._advance()
+
+    def _commit_of(self, provenance: Provenance, *, essential: bool = False, reserve: int = 0) -> writer.Commit:
+        outcome: asyncio.Future[tuple[Entry, ...] | None] = asyncio.get_running_loop().create_future()
+        return writer.Commit(self._epoch, outcome, provenance, essential=essential, reserve=reserve)
+
+    async def unique(self) -> int:
+        """A number from the sequence of revisions that nobody else ever gets. Raises Full."""
+        while True:
+            if self._error is not None:
+                raise self._error
+            number = self._draw(1)
+            commit = self._commit_of(Provenance("journal"))
+            self._enqueue(commit)
+            if await asyncio.shield(commit.outcome) is not None:
+                return number
+
+    def _draw(self, count: int) -> int:
+        """The first of `count` revisions that nobody else gets. Raises Full."""
+        if self._next + count > self._asked - BLOCK // 2 and not self._exhausted:
+            self._asked = self._next + count + BLOCK
+            self._enqueue(self._commit_of(Provenance("journal"), essential=True, reserve=self._asked))
+        if self._next + count > self._asked:
+            raise Full(FULL)
+        first = self._next
+        self._next += count
+        return first
+
+    def written(self, group: list[writer.Commit]) -> None:
+        """`group` is on disk."""
+        for commit in group:
+            commit.written = True
+            self._reserved = max(self._reserved, commit.reserve)
+        self._advance()
+
+    def _advance(self) -> None:
+        steps: list[mvcc.Step] = []
+        ready: list[writer.Commit] = []
+        while self._pending and self._pending[0].written:
+            commit = self._pending.popleft()
+            ready.append(commit)
+            for step in commit.steps:
+                self._draft.publish(step)
+                steps.append(step)
+                if not step.durable:
+                    entry = step.change.entry
+                    self.ledger.add(Record(entry.mod_revision, entry.key, commit.provenance))
+            self.ledger.landed(commit.carried)
+        if steps:
+            self._visible(steps)
+        for commit in ready:
+            if not commit.outcome.done():
+                commit.outcome.set_result(tuple(step.change.entry for step in commit.steps))
+        if self.ledger.overflowing:
+            lives = self._state.current.values()
+            self.ledger.sweep(revision for live in lives for revision in (live.entry.create_revision, live.spec_revision))
+
+    def refused(self, group: list[writer.Commit]) -> None:
+        """There was no space for `group`: its puts fail, all others that wait are numbered again."""
+        essential_only = all(commit.essential for commit in group)
+        lost = {commit for commit in group if essential_only or not commit.essential}
+        pending, self._pending = self._pending, deque()
+        self._epoch += 1
+        self._draft.discard()
+        self.ledger.stranded()
+        for commit in pending:
+            if commit.reserve:
+                self._asked = self._reserved
+                self._exhausted = commit in lost
+            if commit in lost and not commit.reserve:
+                commit.outcome.set_exception(Full(FULL))
+            else:
+                commit.outcome.set_result(None)
+
+    def relieved(self) -> None:
+        """There is space again."""
+        self.full = self._exhausted = False
+
+    def stop(self, error: JournalError) -> None:
+        """From now on every commit, and whatever waits, fails with `error`."""
+        self._error = error
+        pending, self._pending = self._pending, deque()
+        self._draft.discard()
+        for commit in pending:
+            if not commit.outcome.done():
+                commit.outcome.set_exception(error)
+
+    async def drain(self, error: JournalError) -> int:
+        """Take no more commits, wait for those in flight; the highest revision that was given out."""
+        self._error = error
+        while self._pending:
+            await asyncio.wait([self._pending[-1].outcome])
+        return self._next - 1
+
+    def causes(self) -> list[int]:
+        """What the writes in flight name as their causes."""
+        return [commit.provenance.cause for commit in self._pending]
+
+
+def _row(step: mvcc.Step, provenance: Provenance, ttl_seconds: float) -> disk.Row:
+    entry, live = step.change.entry, step.live
+    return disk.Row(
+        entry.mod_revision,
+        disk.Form.PUT if live else disk.Form.DELETE,
+        entry.key,
+        entry.create_revision,
+        entry.version,
+        live.spec_revision if live else 0,
+        entry.lease,
+        ttl_seconds,
+        provenance.actor,
+        provenance.why,
+        provenance.cause,
+        provenance.source,
+        entry.value,
+    )
+
+
+def _husk(record: Record) -> disk.Row:
+    why = record.provenance
+    return disk.Row(record.revision, disk.Form.HUSK, record.key, 0, 0, 0, 0, 0.0, why.actor, why.why, why.cause, why.source, None)
