@@ -9,13 +9,14 @@ problem of its own, and a root that is gone or unreadable is named in the scan.
 Blocking; the agent runs it in a thread. What the documents mean is decided elsewhere.
 """
 
+import dataclasses
 import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from reconciler.gitops import load
+from reconciler.gitops import git, load
 
 SUFFIXES = (".yaml", ".yml", ".json")
 MAX_FILES = 50_000
@@ -78,13 +79,14 @@ class Folder:
         if stamp[2] > load.MAX_FILE_BYTES:
             return (stamp, load.refused(path, load.too_large(stamp[2]))), False
         try:
-            with open(self.root / path, "rb") as file:
-                data = file.read(load.MAX_FILE_BYTES + 1)
-                after = _stamp(os.fstat(file.fileno()))
+            with open(self.root / path, "rb") as opened:
+                data = opened.read(load.MAX_FILE_BYTES + 1)
+                after = _stamp(os.fstat(opened.fileno()))
         except OSError as error:
             return (None, load.refused(path, f"cannot be read: {error.strerror}")), False
         unsettled = after != stamp or 0 <= time.time() - stamp[4] / 1e9 < YOUNG_SECONDS
-        return (None if unsettled else stamp, load.parse(path, data)), unsettled
+        file = dataclasses.replace(load.parse(path, data), blob=git.blob(data))
+        return (None if unsettled else stamp, file), unsettled
 
 
 class _Walk:

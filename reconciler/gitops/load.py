@@ -66,15 +66,12 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """`broken`: the file holds something whose object is not known, so it may still mean what it once defined."""
+    """What one file says, and everything wrong with it. With a problem it may still mean what it once defined."""
 
     path: str
     documents: tuple[Document, ...] = ()
     problems: tuple[Problem, ...] = ()
-
-    @property
-    def broken(self) -> bool:
-        return bool(self.problems)
+    blob: bytes = b""  # git's hash of the content
 
 
 def parse(path: str, data: bytes) -> File:

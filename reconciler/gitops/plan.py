@@ -17,6 +17,7 @@ from reconciler.gitops import load, marks, waves
 from reconciler.gitops.wanted import Identity, Wanted, title
 from reconciler.model import meta, plan, selectors
 from reconciler.model.apply import fields
+from reconciler.model.roster import Roster
 from reconciler.model.view import NAMESPACE, View
 
 MAX_FIELDS = 3  # named in a reason
@@ -36,16 +37,20 @@ class Kept:
 @dataclass(frozen=True, slots=True)
 class Decision:
     todo: plan.Plan = plan.NOTHING
-    problems: tuple[load.Problem, ...] = ()  # documents that cannot be applied as things are
+    problems: Mapping[Identity, load.Problem] = field(default_factory=dict)  # documents that cannot be applied as things are
+    waiting: Mapping[Identity, plan.Waiting] = field(default_factory=dict)
     kept: tuple[Kept, ...] = ()
-    blocked: frozenset[Identity] = frozenset()  # identities of `problems`, and of what waits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What both decisions stand on. `origin` says where a document comes from: "apps/web.yaml:12 (commit 1a2b3c4)"."""
+    """What both decisions stand on: `wanted` was resolved with `roster`, and the view holds every kind of it.
+
+    `origin` says where a document comes from: "apps/web.yaml:12 (commit 1a2b3c4d5e6f)".
+    """
 
     view: View
+    roster: Roster
     wanted: Wanted
     sync: str
     ownership: marks.Ownership
@@ -56,21 +61,22 @@ class Context:
 def applies(context: Context, identities: Iterable[Identity]) -> Decision:
     """The patches that bring `identities` to what their documents say, in waves."""
     patches: list[plan.Patch] = []
-    problems: list[load.Problem] = []
-    waiting: list[plan.Waiting] = []
-    blocked: set[Identity] = set()
+    problems: dict[Identity, load.Problem] = {}
+    waiting: dict[Identity, plan.Waiting] = {}
     for identity in identities:
         document = context.wanted.documents.get(identity)
         if document is None:
             continue
         found = _apply(context, identity, document)
-        if isinstance(found, plan.Patch):
-            patches.append(found)
-        elif found is not None:
-            blocked.add(identity)
-            (problems if isinstance(found, load.Problem) else waiting).append(found)  # type: ignore[arg-type]
-    ordered = plan.Plan(waves.order(patches, context.view.roster), waiting_on=tuple(waiting))
-    return Decision(ordered, tuple(problems), blocked=frozenset(blocked))
+        match found:
+            case plan.Patch():
+                patches.append(found)
+            case plan.Waiting():
+                waiting[identity] = found
+            case load.Problem():
+                problems[identity] = found
+    todo = plan.Plan(waves.order(patches, context.roster), waiting_on=tuple(waiting.values()))
+    return Decision(todo, problems, waiting)
 
 
 def prunes(context: Context, unsure: frozenset[str] = frozenset(), closed: tuple[str, ...] = ()) -> Decision:
@@ -78,7 +84,7 @@ def prunes(context: Context, unsure: frozenset[str] = frozenset(), closed: tuple
     if not context.wanted.count:
         return Decision()
     unsure = unsure | context.wanted.unsure
-    inventory = dict(owned(context.view, context.sync))
+    inventory = dict(owned(context.view, context.roster, context.sync))
     homes = {marks.source(obj) for obj in inventory.values()}
     present = {document.path for document in context.wanted.documents.values()} | unsure
     doubt = _Doubt(unsure, closed, unsure - homes, present)
@@ -94,14 +100,14 @@ def prunes(context: Context, unsure: frozenset[str] = frozenset(), closed: tuple
             gone = f"{marks.source(obj)} no longer defines it"
             uid = meta.uid(obj)
             deletes.append(plan.Delete(kind=identity.kind, namespace=identity.namespace, name=identity.name, why=gone, uid=uid))
-    return Decision(plan.Plan(waves.backwards(deletes, context.view.roster)), kept=tuple(kept))
+    return Decision(plan.Plan(waves.backwards(deletes, context.roster)), kept=tuple(kept))
 
 
-def owned(view: View, sync: str) -> Iterator[tuple[Identity, meta.Obj]]:
+def owned(view: View, roster: Roster, sync: str) -> Iterator[tuple[Identity, meta.Obj]]:
     """Every live object that the Sync keeps, through the label index."""
     selector = selectors.from_labels({marks.SYNC: sync})
     namespaces = [meta.name(namespace) for namespace in view.by(NAMESPACES, NAMESPACE, "")]
-    for kind in view.roster:
+    for kind in roster:
         if kind.stored_as or not {"list", "watch", "delete"} <= set(kind.verbs):
             continue
         for namespace in namespaces if kind.namespaced else [""]:
@@ -135,14 +141,14 @@ class _Doubt:
 
 def _apply(context: Context, identity: Identity, document: load.Document) -> plan.Patch | plan.Waiting | load.Problem | None:
     view = context.view
-    kind = view.roster[identity.kind]
+    kind = context.roster[identity.kind]
     live = view.get(identity.kind, identity.namespace, identity.name)
     if live is None and (absent := _absent_namespace(context, identity)):
         return document.problem(absent, "metadata.namespace")
     if live is not None and meta.is_deleting(live):
-        return plan.Waiting(f"{title(view.roster, identity)} to be deleted, so that it can be created anew")
+        return plan.Waiting(f"{title(context.roster, identity)} to be deleted, so that it can be created anew")
     if live is not None and (rival := _rival(live, context.sync)):
-        return document.problem(f"{title(view.roster, identity)} belongs to Sync {rival}: remove one of the two", "metadata.name")
+        return document.problem(f"{title(context.roster, identity)} belongs to Sync {rival}: remove one of the two", "metadata.name")
     body = marks.marked(document, kind, identity.namespace, context.sync)
     why = _difference(context, identity, document, body, live)
     if not why:
@@ -188,7 +194,7 @@ def _difference(context: Context, identity: Identity, document: load.Document, b
     digest, settled = context.accepted.get(identity, ("", fields.NONE))
     if digest == document.digest and settled == ours:
         return ""
-    expected = settled if digest == document.digest else context.ownership.expected(body, context.view.roster[identity.kind])
+    expected = settled if digest == document.digest else context.ownership.expected(body, context.roster[identity.kind])
     return "" if expected == ours else _drift(live, fields.difference(expected, ours))
 
 

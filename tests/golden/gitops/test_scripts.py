@@ -86,11 +86,13 @@ class World:
     def do_sync(self, body: str, *options: str) -> Iterable[str]:
         settings = dict(zip(options[::2], options[1::2], strict=True))
         resolved = wanted.resolve(self.files.values(), self.roster)
-        context = gitops.Context(view=self.view, wanted=resolved, sync=SYNC, ownership=self.ownership, accepted=self.accepted)
+        context = gitops.Context(
+            view=self.view, roster=self.roster, wanted=resolved, sync=SYNC, ownership=self.ownership, accepted=self.accepted
+        )
         decision = gitops.applies(context, resolved.documents)
         refused = yield from self.perform(decision.todo, settings.get("refusing", ""))
         yield from (f"wait for {waiting.on}" for waiting in decision.todo.waiting_on)
-        problems = [*resolved.problems, *decision.problems]
+        problems = [*resolved.problems, *decision.problems.values()]
         yield from (f"problem {problem}" for problem in problems)
         unsure = {problem.path for problem in problems} | refused
         decision = gitops.prunes(context, frozenset(unsure), tuple(settings.get("hidden", "").split()))

@@ -26,7 +26,6 @@ def test_a_broken_document_takes_no_other_with_it() -> None:
     file = parse("---\n".join([CONFIG.replace("NAME", "a"), "kind: [\n", CONFIG.replace("NAME", "b"), "v: a: b\n"]))
     assert names(file) == [("a", 1), ("b", 7)]
     assert [str(problem).partition(": ")[0] for problem in file.problems] == ["apps/web.yaml:6:1", "apps/web.yaml:11:5"]
-    assert file.broken
 
 
 def test_lists_are_flattened_and_give_their_kind_to_items() -> None:

@@ -1,0 +1,331 @@
+"""Keeps one folder applied: notices, reads, plans, performs, tells.
+
+What wakes it: an event of the folder, a change of an object that it keeps (drift), a new kind or namespace, a
+deadline. Each time it takes one step: look at the folder where that is due, resolve what changed, apply what is due,
+prune what has been gone for a while, publish. It alone writes under its manager's name.
+
+- Saves are applied a few milliseconds after the last event of a burst; while git rewrites a checkout it waits.
+- What disappears is pruned only after a second look: a file that is being moved or rewritten is gone for a moment.
+- While the folder is missing, unreadable or empty nothing is deleted; drift from what it last said is still corrected.
+- What fails, or is undone again and again by somebody else, is tried with growing delays.
+
+Decides nothing about objects itself (plan.py) and judges no document (the API does).
+"""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from reconciler.gitops import load, marks, metrics, patience, perform, publish, report, source, wanted
+from reconciler.gitops import plan as gitops
+from reconciler.gitops.wanted import Identity
+from reconciler.kit import clock as clocks
+from reconciler.loop.cache import Cache
+from reconciler.loop.perform import Performer
+from reconciler.model import meta, plan
+from reconciler.model.schema import Schemas
+
+QUIET_SECONDS = 0.005  # without an event before the folder is read
+MAX_NOISE_SECONDS = 0.25  # of events before it is read all the same
+MAX_BUSY_SECONDS = 10.0  # that git may take for a checkout
+YOUNG_SECONDS = 0.06  # until a file that was written a moment ago is looked at again
+PRUNE_SECONDS = 1.0  # that a document must be gone
+PRUNE_RETRY_SECONDS = 10.0
+RESCAN_SECONDS = 15.0
+SLICE = 200  # identities planned at once, a few milliseconds
+NEVER = float("inf")
+
+
+class Agent:
+    """Follows the folder `root` as the Sync `name`.
+
+    `performers` carry out Patch and Delete (loop/perform.Api) and, where there is one, Emit (loop/events.Recorder).
+    `tell` gets a line for each new problem. `synced()` returns after the first sync, `report()` says how it stands.
+    """
+
+    def __init__(
+        self,
+        cache: Cache,
+        clock: clocks.Clock,
+        schemas: Schemas,
+        performers: Mapping[type, Performer],
+        root: Path,
+        *,
+        name: str = "default",
+        tell: Callable[[str], None] = lambda line: None,
+        rescan_seconds: float = RESCAN_SECONDS,
+    ) -> None:
+        self._cache = cache
+        self._clock = clock
+        self._name = name
+        self._root = root
+        self._rescan_seconds = rescan_seconds
+        self._ownership = marks.Ownership(schemas)
+        self._performer = perform.Performer(cache, schemas, performers, name)
+        self._publisher = publish.Publisher(name, root, cache, clock, performers, tell)
+        self._patience = patience.Patience()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._source = source.Source(root, self._noticed_elsewhere)
+        self._woken = asyncio.Event()
+        self._first = asyncio.Event()
+        # What the folder says.
+        self._files: Mapping[str, load.File] = {}
+        self._wanted = wanted.Wanted()
+        self._roster = cache.roster
+        self._look: source.Look | None = None
+        self._halt: report.Halt | None = None
+        # What became of it.
+        self._touched: set[Identity] = set()
+        self._refused: dict[Identity, tuple[load.Problem, ...]] = {}
+        self._waiting: dict[Identity, plan.Waiting] = {}
+        self._kept: tuple[gitops.Kept, ...] = ()
+        self._doubted: frozenset[str] = frozenset()  # files with problems at the last pruning
+        self._changes: list[str] = []
+        self._last_changes: tuple[tuple[str, ...], str] = ((), "")
+        # Deadlines, monotonic.
+        self._noise_at = -NEVER
+        self._look_at = -NEVER
+        self._prune_at = NEVER
+
+    async def run(self) -> None:
+        """Follow the folder until cancelled."""
+        await self._cache.synced()
+        self._roster = self._cache.roster
+        self._loop = asyncio.get_running_loop()
+        self._cache.subscribe([plan.EVERY_KIND], self._changed)
+        self._cache.on_advance(self._advanced)
+        info = metrics.AppInfo(self._name, self._states)
+        try:
+            while True:
+                await self._step()
+                self._first.set()
+                await self._sleep()
+                await self._settle()
+        finally:
+            info.close()
+            await self._source.close()
+
+    async def synced(self) -> None:
+        """Return once the folder was read and what it says was applied, or refused, for the first time."""
+        await self._first.wait()
+
+    def report(self) -> Sequence[Mapping[str, Any]]:
+        """How each Sync stands, for `reconciler status`."""
+        return [self._publisher.shown()]
+
+    # What wakes it.
+
+    def _noticed_elsewhere(self) -> None:
+        """Called from the watch's thread."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._noticed)
+
+    def _noticed(self) -> None:
+        self._noise_at = self._look_at = self._clock.monotonic()
+        self._woken.set()
+
+    def _changed(self, kind: str, old: meta.Obj | None, new: meta.Obj | None) -> None:
+        obj = new if new is not None else old
+        if obj is None:
+            return
+        if kind == gitops.NAMESPACES and old is None and self._refused:
+            self._touch(self._refused)  # some may have waited for it
+        identity = Identity(kind, *meta.key(obj))
+        document = self._wanted.documents.get(identity)
+        if document is not None and not self._is_current(identity, document, new):
+            self._touch([identity])
+
+    def _is_current(self, identity: Identity, document: load.Document, new: meta.Obj | None) -> bool:
+        """Whether a change left alone what we own; most changes are of status."""
+        if new is None or meta.is_deleting(new):
+            return False
+        return self._performer.accepted.get(identity) == (document.digest, marks.owned(new))
+
+    def _advanced(self) -> None:
+        if self._cache.roster is not self._roster:
+            self._woken.set()
+
+    def _touch(self, identities: Iterable[Identity]) -> None:
+        self._touched.update(identities)
+        self._woken.set()
+
+    async def _sleep(self) -> None:
+        """Until something wakes it or a deadline passes."""
+        now = self._clock.monotonic()
+        self._look_at = min(self._look_at, now + self._rescan_seconds)
+        deadline = min(self._look_at, self._prune_at, self._patience.next_deadline())
+        waits = [asyncio.ensure_future(self._woken.wait()), asyncio.ensure_future(self._clock.sleep(deadline - now))]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waits:
+                one.cancel()
+        self._woken.clear()
+
+    async def _settle(self) -> None:
+        """Let a burst of events end, and git finish, before the folder is read."""
+        began = self._clock.monotonic()
+        while (now := self._clock.monotonic()) >= self._look_at:
+            noisy = now - self._noise_at < QUIET_SECONDS and now - began < MAX_NOISE_SECONDS
+            if not noisy and not (self._source.is_busy() and now - began < MAX_BUSY_SECONDS):
+                return
+            await self._clock.sleep(QUIET_SECONDS)
+
+    # One step.
+
+    async def _step(self) -> None:
+        began = self._clock.monotonic()
+        if self._cache.roster is not self._roster and self._cache_is_whole():
+            self._roster = self._cache.roster
+            self._resolve()
+        if began >= min(self._look_at, self._prune_at):
+            await self._take_look()
+        await self._apply()
+        if self._clock.monotonic() >= self._prune_at:
+            await self._prune()
+        await self._publish(began)
+
+    async def _take_look(self) -> None:
+        self._look_at = NEVER  # what happens from here on needs another look
+        look = self._look = await self._source.look()
+        was_halted, self._halt = self._halt is not None, look.halt
+        if look.halt is not None:
+            return
+        now = self._clock.monotonic()
+        if look.scan.young:
+            self._look_at = min(self._look_at, now + YOUNG_SECONDS)
+        if self._files != look.scan.files or was_halted or not self._first.is_set():
+            self._files = look.scan.files
+            self._resolve()
+        if was_halted and self._halt is None:
+            self._prune_at = now + PRUNE_SECONDS
+
+    def _resolve(self) -> None:
+        """Take over what the files say now; what became different is touched."""
+        before, after = self._wanted, wanted.resolve(self._files.values(), self._roster)
+        if not after.count and not after.problems and self._has_inventory():
+            self._halt = report.Halt("SourceEmpty", f"{self._root} holds no document, though it did before; nothing is deleted")
+            return
+        self._wanted = after
+        for identity, document in after.documents.items():
+            old = before.documents.get(identity)
+            if old is not None and (old.digest, old.path) == (document.digest, document.path):
+                if old is not document and identity in self._refused:
+                    self._touched.add(identity)  # its problems are on other lines now
+                continue
+            self._patience.forget(identity)
+            self._touched.add(identity)
+        for identity in self._refused.keys() - after.documents.keys():
+            del self._refused[identity]
+        gone = before.documents.keys() - after.documents.keys()
+        for identity in gone:
+            self._patience.forget(identity)
+        if gone or self._kept or not self._first.is_set():
+            self._prune_at = self._clock.monotonic() + PRUNE_SECONDS
+
+    async def _apply(self) -> None:
+        """Apply what was touched, in slices that leave the loop to others, in the order of kinds."""
+        self._touched |= self._patience.release(self._clock.monotonic())
+        due = [identity for identity in self._touched if not self._patience.holds(identity)]
+        self._touched.clear()
+        due = [identity for identity in due if identity in self._wanted.documents]
+        due.sort(key=lambda identity: (self._roster[identity.kind].order, identity))
+        for start in range(0, len(due), SLICE):
+            if self._cache.roster is not self._roster:
+                self._touched.update(due[start:])  # kinds came or went: resolve first
+                return
+            part = due[start : start + SLICE]
+            decision = gitops.applies(self._context(), part)
+            for identity in part:
+                self._refused.pop(identity, None)
+                self._waiting.pop(identity, None)
+            self._waiting.update(decision.waiting)
+            self._refused.update({identity: (problem,) for identity, problem in decision.problems.items()})
+            self._take(await self._performer.run(decision.todo, self._wanted, self._roster))
+            await asyncio.sleep(0)
+
+    async def _prune(self) -> None:
+        self._prune_at = NEVER
+        if self._halt is not None or self._look is None:
+            return
+        if self._cache.roster is not self._roster:
+            self._prune_at = self._clock.monotonic() + PRUNE_SECONDS
+            return
+        self._doubted = frozenset(problem.path for problem in self._problems())
+        decision = gitops.prunes(self._context(), self._doubted, self._look.scan.closed)
+        self._kept = decision.kept
+        outcome = await self._performer.run(decision.todo, self._wanted, self._roster)
+        self._take(outcome)
+        if outcome.refused:
+            self._prune_at = self._clock.monotonic() + PRUNE_RETRY_SECONDS
+
+    def _take(self, outcome: perform.Outcome) -> None:
+        now = self._clock.monotonic()
+        for identity in outcome.done:
+            self._patience.wrote(identity, now)
+        for identity in outcome.refused:
+            self._patience.failed(identity, now)
+        self._refused.update(outcome.refused)
+        self._changes += outcome.changes
+
+    def _cache_is_whole(self) -> bool:
+        """Whether the cache has listed every kind of its roster; while kinds come and go it may not have."""
+        return all(self._cache.has(kind.id) for kind in self._cache.roster if {"list", "watch"} <= set(kind.verbs))
+
+    def _has_inventory(self) -> bool:
+        whole = self._cache.roster is self._roster
+        return whole and next(gitops.owned(self._cache, self._roster, self._name), None) is not None
+
+    def _context(self) -> gitops.Context:
+        return gitops.Context(
+            view=self._cache,
+            roster=self._roster,
+            wanted=self._wanted,
+            sync=self._name,
+            ownership=self._ownership,
+            accepted=self._performer.accepted,
+            origin=self._source.origin,
+        )
+
+    # What it says.
+
+    def _problems(self) -> list[load.Problem]:
+        return sorted({*self._wanted.problems, *itertools.chain.from_iterable(self._refused.values())})
+
+    def _states(self) -> tuple[str, str]:
+        """(sync status, health status) in Argo CD's words."""
+        state = self._publisher.status.state
+        synced = {"Synced": "Synced", "Stopped": "Unknown"}.get(state, "OutOfSync")
+        found = {self._health(identity) for identity in self._wanted.documents}
+        worst = next((one for one in ("Missing", "Degraded", "Progressing", "Suspended", "Unknown") if one in found), "Healthy")
+        return synced, worst
+
+    def _health(self, identity: Identity) -> str:
+        live = self._cache.get(*identity) if self._cache.has(identity.kind) else None
+        return self._roster[identity.kind].health(live).state if live is not None else "Missing"
+
+    async def _publish(self, began: float) -> None:
+        problems = self._problems()
+        if self._kept and self._doubted != frozenset(problem.path for problem in problems) and self._prune_at == NEVER:
+            self._prune_at = self._clock.monotonic() + PRUNE_SECONDS
+        if self._changes:
+            metrics.DURATION.labels("Sync", self._name, "").observe(self._clock.monotonic() - began)
+            metrics.SYNCS.labels(self._name, "", "default", "Failed" if problems else "Succeeded").inc()
+            from_now = clocks.rfc3339(self._clock.now())
+            self._last_changes, self._changes = (tuple(self._changes), from_now), []
+        waits = [waiting.on for waiting in self._waiting.values()]
+        waits += [f"the definition of {document.body['kind']} ({document.source})" for document in self._wanted.undefined]
+        facts = report.Facts(
+            halt=self._halt,
+            commit=self._look.commit if self._look is not None else "",
+            documents=self._wanted.count,
+            problems=problems,
+            kept=[f"{wanted.title(self._roster, kept.identity)} is kept: {kept.why}" for kept in self._kept],
+            waiting=waits,
+            unwatched=self._look.unwatched if self._look is not None else "",
+            changes=self._last_changes[0],
+            changed_at=self._last_changes[1],
+        )
+        await self._publisher.publish(facts)

@@ -1,0 +1,120 @@
+"""Tells the world about a Sync: its object's status, events, a line on the terminal, metrics.
+
+Only what changed is told, so an idle folder causes no write. A server that refuses costs the telling, nothing else:
+it is told again at the next occasion.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from reconciler.client import protocol
+from reconciler.gitops import marks, metrics, report, sync
+from reconciler.kit import clock as clocks
+from reconciler.loop.cache import Cache
+from reconciler.loop.perform import Performer
+from reconciler.model import errors, meta, plan
+
+log = logging.getLogger(__name__)
+
+KIND = sync.KIND.id
+API_VERSION = sync.KIND.api_version()
+REFUSED = "DocumentRefused"  # reason of the event that each new problem causes
+
+
+class Publisher:
+    """Keeps the last told status of the Sync `name` of the folder `root`."""
+
+    def __init__(
+        self,
+        name: str,
+        root: Path,
+        cache: Cache,
+        clock: clocks.Clock,
+        performers: Mapping[type, Performer],
+        tell: Callable[[str], None],
+    ) -> None:
+        self.status = sync.Status()
+        self._name = name
+        self._root = root
+        self._cache = cache
+        self._clock = clock
+        self._performers = performers
+        self._tell = tell
+        self._told: frozenset[str] = frozenset()
+        self._stored: sync.Status | None = None
+
+    async def publish(self, facts: report.Facts) -> None:
+        self.status = report.status(facts, self.status, clocks.rfc3339(self._clock.now()))
+        metrics.PROBLEMS.labels(self._name).set(len(facts.problems))
+        metrics.DOCUMENTS.labels(self._name).set(facts.documents)
+        await self._tell_news(facts)
+        if self._stored != self.status and KIND in self._cache.roster.kinds:
+            await self._store()
+
+    def shown(self) -> dict[str, Any]:
+        """For `reconciler status`: what is not as it should be, and the last changes."""
+        status = self.status
+        conditions = [condition for condition in status.conditions if condition.status != "True"]
+        return {
+            "name": self._name,
+            "path": str(self._root),
+            "state": status.state,
+            "commit": status.commit,
+            "documents": status.documents,
+            "conditions": [condition.model_dump(by_alias=True) for condition in conditions if condition.type != "Ready"],
+            "errors": [": ".join(part for part in (one.place, one.field, one.message) if part) for one in status.problems],
+            "changes": list(status.changes),
+        }
+
+    async def _tell_news(self, facts: report.Facts) -> None:
+        news = {str(problem): REFUSED for problem in facts.problems}
+        if facts.halt is not None:
+            news[facts.halt.message] = facts.halt.reason
+        for message, reason in news.items():
+            if message not in self._told:
+                self._tell(f"! {message}")
+                await self._emit(reason, message)
+        if self._told and not news:
+            self._tell(f"{self._root}: all problems are resolved")
+        self._told = frozenset(news)
+
+    async def _emit(self, reason: str, message: str) -> None:
+        performer = self._performers.get(plan.Emit)
+        if performer is not None:
+            known = self._cache.get(KIND, "", self._name) if self._cache.has(KIND) else None
+            regarding = known or {"apiVersion": API_VERSION, "kind": sync.KIND.kind, "metadata": {"name": self._name}}
+            await performer(plan.Emit(regarding=regarding, reason=reason, message=message, type="Warning"), self._origin())
+
+    async def _store(self) -> None:
+        """Write the Sync object where it is missing or says another folder, then its status."""
+        spec = {"path": str(self._root)}
+        body = {"apiVersion": API_VERSION, "kind": sync.KIND.kind, "metadata": {"name": self._name}, "spec": spec}
+        status = [{"op": "add", "path": "/status", "value": self.status.wire()}]
+        try:
+            live = self._cache.get(KIND, "", self._name) if self._cache.has(KIND) else None
+            if live is None or meta.spec(live) != spec:
+                await self._patch("apply", body, "", "the folder that is kept applied")
+            await self._patch("json", status, "status", "what became of the folder")
+        except (errors.StatusError, protocol.Unknown, OSError) as error:
+            log.warning("sync status not written", extra={"facts": {"sync": self._name, "error": error}})
+            return
+        self._stored = self.status
+
+    async def _patch(self, form: plan.PatchType, body: Any, subresource: str, why: str) -> None:
+        patch = plan.Patch(
+            kind=KIND,
+            namespace="",
+            name=self._name,
+            type=form,
+            patch=body,
+            why=why,
+            subresource=subresource,
+            force=form == "apply",
+            manager=marks.MANAGER,
+        )
+        await self._performers[plan.Patch](patch, self._origin())
+
+    def _origin(self) -> protocol.Origin:
+        return protocol.Origin(actor=f"gitops/{self._name}")
