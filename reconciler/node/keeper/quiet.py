@@ -208,7 +208,10 @@ def serve(loop: Loop, descriptor: int) -> None:
     except (KeyError, TypeError, ValueError) as error:
         answer = {"error": {"reason": "BadRequest", "message": f"{type(error).__name__}: {error}"}}
     connection.settimeout(wire.TIMEOUT_SECONDS)
-    wire.send(connection, answer, answer.pop("descriptors", ()))
+    try:
+        wire.send(connection, answer, answer.pop("descriptors", ()))
+    except OSError:
+        return  # the client did not wait
     if request.get("op") == "hello" and "error" not in answer:
         os._exit(KEEP_CONNECTION)
 

@@ -65,24 +65,25 @@ class Keeper(quiet.Loop):
                 raise wire.Refused("Busy", f"the shim of pod {folder.uid} is starting or ending") from None
             return {"pid": pid}
         records.discard(folder.at("failure.json"))
+        records.discard(folder.at("keep.json"))
         records.write(folder.at("pod.json"), pod)
         server = wire.listen(folder.at("shim.sock"))
         fields = ("F", folder.uid, str(int(pod.get("namespaces", 0))), "1" if pod.get("share_pid") else "0")
         work.tell(self, "\0".join(fields).encode(), [server.fileno(), lock])
         return {}
 
+    def op_stop(self, request: dict[str, Any], _: list[int], connection: socket.socket) -> dict[str, Any]:
+        """End a pod's shim and containers; records and logs stay."""
+        folder = records.PodFolder(self._run_dir, request["uid"])
+        records.write(folder.at("keep.json"), {})
+        self._end_shim(folder)
+        return {}
+
     def op_remove(self, request: dict[str, Any], _: list[int], connection: socket.socket) -> dict[str, Any]:
         """End a pod with all it has; answers when nothing is left."""
         folder = records.PodFolder(self._run_dir, request["uid"])
-        pid = folder.shim_pid(self._boot)
-        if pid:
-            ended = select.poll()
-            try:
-                ended.register(os.pidfd_open(pid), select.POLLIN)
-                os.kill(pid, signal.SIGTERM)
-                ended.poll()
-            except ProcessLookupError:
-                pid = 0
+        records.discard(folder.at("keep.json"))
+        self._end_shim(folder)
         if os.path.isdir(folder.path):
             try:
                 os.close(records.lock(folder.at("shim.lock")))
@@ -91,6 +92,18 @@ class Keeper(quiet.Loop):
             work.conclude(folder, self._boot)
             work.destroy(folder)
         return {}
+
+    def _end_shim(self, folder: records.PodFolder) -> None:
+        pid = folder.shim_pid(self._boot)
+        if not pid:
+            return
+        ended = select.poll()
+        try:
+            ended.register(os.pidfd_open(pid), select.POLLIN)
+            os.kill(pid, signal.SIGTERM)
+        except ProcessLookupError:
+            return
+        ended.poll()
 
     def op_upgrade(self, request: dict[str, Any], _: list[int], connection: socket.socket) -> dict[str, Any]:
         """Become the program at the same path, newly read; children, sockets and the lock stay."""

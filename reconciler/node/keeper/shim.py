@@ -156,7 +156,8 @@ class Shim(quiet.Loop):
             self.turn()
         if self._destroying:
             self.work_and_wait(leftovers.kill_children, os.getpid())
-            work.destroy(self.folder)
+            if not os.path.exists(self.folder.at("keep.json")):
+                work.destroy(self.folder)
 
 
 def enter_sandbox(flags: int, share_pid: bool) -> int:

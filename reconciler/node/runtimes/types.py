@@ -34,6 +34,7 @@ class Mount:
     target: str
     read_only: bool = False
     propagation: Literal["private", "slave", "shared"] = "private"
+    sub_path: str = ""  # below `source`, resolved so that no symbolic link leaves it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +113,8 @@ class Container:
     exit_code: int = 0
     signal: int = 0
     oom_killed: bool = False
-    message: str = ""  # why it could not be started, or what became of it
+    reason: str = ""  # StartError or CreateContainerError where its program never ran
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +176,9 @@ class Runtime(Protocol):
 
     async def start_sandbox(self, spec: SandboxSpec) -> Sandbox: ...
 
+    async def stop_sandbox(self, uid: str) -> None:
+        """Kill what still runs and let go of the namespaces; records and logs stay until `remove_sandbox`."""
+
     async def remove_sandbox(self, uid: str) -> None:
         """Kill what still runs and forget the pod: processes, records, mounts, cgroups, writable layers."""
 
@@ -192,6 +197,9 @@ class Runtime(Protocol):
 
     async def open_socket(self, uid: str, *, bind: tuple[str, int] | None = None, connect: tuple[str, int] | None = None, kind: str = "tcp") -> int:
         """The descriptor of a socket made inside the pod's network namespace: listening, or connecting (non-blocking)."""
+
+    def log_path(self, uid: str, name: str, attempt: int) -> Path | None:
+        """Where the attempt's log is, None for a pod that is not known."""
 
     async def usage(self, uid: str) -> Mapping[str, Usage]:
         """Per container name."""

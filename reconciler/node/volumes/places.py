@@ -33,10 +33,10 @@ _HOST_TYPES = {
 def folder(pod_dir: Path, pod_uid: str, volume: Mapping[str, Any]) -> Path:
     """Where the volume is, or will be once prepared."""
     if "hostPath" in volume:
-        return Path(volume["hostPath"]["path"])
+        return Path(str(volume["hostPath"]["path"]))
     if (volume.get("emptyDir") or {}).get("medium") == "Memory" and os.access(SHARED_MEMORY, os.W_OK):
-        return SHARED_MEMORY / f"reconciler-{pod_uid}" / volume["name"]
-    return pod_dir / "volumes" / volume["name"]
+        return SHARED_MEMORY / f"reconciler-{pod_uid}" / str(volume["name"])
+    return pod_dir / "volumes" / str(volume["name"])
 
 
 def prepare(place: Path, volume: Mapping[str, Any], *, gid: int = -1) -> None:

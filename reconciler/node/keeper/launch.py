@@ -1,0 +1,46 @@
+"""Starting the keeper beside the daemon, and ending all that a run folder holds."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from reconciler.node.keeper import client
+
+SOCKET = "keeper.sock"
+
+
+class LaunchFailure(Exception):
+    """The keeper did not start; the message is its own last words."""
+
+
+def command(run_dir: Path) -> list[str]:
+    """The keeper's command line: by path and without site-packages, so that it carries the least."""
+    return [sys.executable, "-I", "-S", str(Path(__file__).with_name("__main__.py")), str(run_dir)]
+
+
+async def launch(run_dir: Path) -> None:
+    """Make sure a keeper serves `run_dir`; returns once its socket is open. It is no child of this process."""
+    run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    environment = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "HOME", "TZ", "LD_LIBRARY_PATH")}
+    process = await asyncio.create_subprocess_exec(
+        *command(run_dir), stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, env=environment
+    )
+    _, said = await process.communicate()
+    if process.returncode:
+        raise LaunchFailure(said.decode(errors="replace").strip() or f"the keeper ended with status {process.returncode}")
+
+
+async def stop_all(run_dir: Path) -> int:
+    """Remove every pod of `run_dir` and end its keeper; how many pods there were. A keeper that was killed is started for it."""
+    if not run_dir.exists():
+        return 0
+    await launch(run_dir)
+    keeper = run_dir / SOCKET
+    pods = (await client.request(keeper, "list"))["pods"]
+    await asyncio.gather(*(client.request(keeper, "remove", uid=pod["uid"]) for pod in pods))
+    try:
+        await client.request(keeper, "shutdown")
+    except client.Gone:
+        return len(pods)
+    return len(pods)

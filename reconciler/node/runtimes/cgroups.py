@@ -1,0 +1,152 @@
+"""Where a container's control groups are and what is written into them; and what they tell.
+
+v1 (one hierarchy a controller) and v2 (one for all). Groups live below the keeper's own: .../reconciler/pod-UID/
+NAME-ATTEMPT, so that a delegated unit holds all of them. The shim makes them (it has the rights), the daemon only
+says what to write and reads what they tell.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reconciler.node.runtimes import types
+
+_V1_CONTROLLERS = ("cpu", "cpuacct", "memory", "pids", "freezer")
+_V2_CONTROLLERS = ("cpu", "memory", "pids")
+SLICE = "reconciler"
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """The folders below which pods' groups go: by v1 controller, or "" for v2; empty where nothing may be written."""
+
+    bases: Mapping[str, str]
+
+    @property
+    def is_v2(self) -> bool:
+        return "" in self.bases
+
+    def of_pod(self, uid: str) -> dict[str, str]:
+        return {controller: os.path.join(base, SLICE, f"pod-{uid}") for controller, base in self.bases.items()}
+
+    def of_container(self, uid: str, name: str, attempt: int) -> dict[str, str]:
+        return {controller: os.path.join(pod, f"{name}-{attempt}") for controller, pod in self.of_pod(uid).items()}
+
+    def launch(self, uid: str, name: str, attempt: int, resources: types.Resources) -> list[dict[str, Any]]:
+        """What the shim makes and writes, parents first."""
+        pods, containers = self.of_pod(uid), self.of_container(uid, name, attempt)
+        if self.is_v2:
+            enable = [["cgroup.subtree_control", " ".join(f"+{c}" for c in _V2_CONTROLLERS)]]
+            parents = [os.path.join(self.bases[""], SLICE), pods[""]]
+            groups: list[dict[str, Any]] = [{"dir": folder, "files": enable, "enter": False} for folder in parents]
+            return [*groups, {"dir": containers[""], "files": _v2_files(resources)}]
+        return [{"dir": folder, "files": _v1_files(controller, resources)} for controller, folder in containers.items()]
+
+
+def detect(membership: str, root: str = "/sys/fs/cgroup") -> Groups:
+    """From /proc/PID/cgroup of the keeper and what is mounted. Controllers that may not be written are left out."""
+    paths = {}
+    for line in membership.splitlines():
+        _, controllers, path = line.split(":", 2)
+        for controller in controllers.split(","):
+            paths[controller] = path
+    v1 = {c: os.path.join(root, c) + paths[c].rstrip("/") for c in _V1_CONTROLLERS if c in paths and os.path.isdir(os.path.join(root, c))}
+    usable = {controller: base for controller, base in v1.items() if os.access(base, os.W_OK)}
+    if usable:
+        return Groups(usable)
+    base = root + os.path.dirname(paths.get("", "/").rstrip("/"))  # the keeper sits in a leaf of its own
+    try:
+        available = Path(base, "cgroup.controllers").read_text().split()
+    except OSError:
+        return Groups({})
+    if set(_V2_CONTROLLERS) <= set(available) and os.access(base, os.W_OK):
+        return Groups({"": base.rstrip("/")})
+    return Groups({})
+
+
+def _v1_files(controller: str, resources: types.Resources) -> list[list[str]]:
+    if controller == "cpu":
+        files = [["cpu.shares", str(max(2, resources.cpu_shares))]]
+        if resources.cpu_quota_us:
+            files += [["cpu.cfs_period_us", str(resources.cpu_period_us)], ["cpu.cfs_quota_us", str(resources.cpu_quota_us)]]
+        return files
+    if controller == "memory" and resources.memory_limit_bytes:
+        return [["memory.limit_in_bytes", str(resources.memory_limit_bytes)]]
+    if controller == "pids" and resources.pids_limit:
+        return [["pids.max", str(resources.pids_limit)]]
+    return []
+
+
+def _v2_files(resources: types.Resources) -> list[list[str]]:
+    weight = 1 + (max(2, resources.cpu_shares) - 2) * 9999 // 262142  # KEP-2254
+    files = [["cpu.weight", str(weight)]]
+    if resources.cpu_quota_us:
+        files.append(["cpu.max", f"{resources.cpu_quota_us} {resources.cpu_period_us}"])
+    if resources.memory_limit_bytes:
+        files += [["memory.max", str(resources.memory_limit_bytes)], ["memory.oom.group", "1"]]
+    if resources.pids_limit:
+        files.append(["pids.max", str(resources.pids_limit)])
+    return files
+
+
+# What they tell
+
+
+def usage(groups: Mapping[str, str]) -> types.Usage:
+    return _v2_usage(groups[""]) if "" in groups else _v1_usage(groups)
+
+
+def _v2_usage(folder: str) -> types.Usage:
+    cpu, memory, io = _table(folder, "cpu.stat"), _table(folder, "memory.stat"), _text(folder, "io.stat")
+    current = _number(folder, "memory.current")
+    return types.Usage(
+        cpu_seconds=cpu["usage_usec"] / 1e6 if "usage_usec" in cpu else None,
+        cfs_periods=cpu.get("nr_periods"),
+        cfs_throttled_periods=cpu.get("nr_throttled"),
+        memory_working_set_bytes=None if current is None else max(0, current - memory.get("inactive_file", 0)),
+        memory_rss_bytes=memory.get("anon"),
+        memory_cache_bytes=memory.get("file"),
+        memory_swap_bytes=_number(folder, "memory.swap.current"),
+        read_bytes=_sum(io, "rbytes="),
+        write_bytes=_sum(io, "wbytes="),
+    )
+
+
+def _v1_usage(groups: Mapping[str, str]) -> types.Usage:
+    cpu = _table(groups["cpu"], "cpu.stat") if "cpu" in groups else {}
+    used = _number(groups["cpuacct"], "cpuacct.usage") if "cpuacct" in groups else None
+    memory = _table(groups["memory"], "memory.stat") if "memory" in groups else {}
+    current = _number(groups["memory"], "memory.usage_in_bytes") if "memory" in groups else None
+    return types.Usage(
+        cpu_seconds=None if used is None else used / 1e9,
+        cfs_periods=cpu.get("nr_periods"),
+        cfs_throttled_periods=cpu.get("nr_throttled"),
+        memory_working_set_bytes=None if current is None else max(0, current - memory.get("total_inactive_file", 0)),
+        memory_rss_bytes=memory.get("total_rss"),
+        memory_cache_bytes=memory.get("total_cache"),
+        memory_swap_bytes=memory.get("total_swap"),
+    )
+
+
+def _text(folder: str, name: str) -> str:
+    try:
+        return Path(folder, name).read_text()
+    except OSError:
+        return ""
+
+
+def _number(folder: str, name: str) -> int | None:
+    text = _text(folder, name).strip()
+    return int(text) if text.isdigit() else None
+
+
+def _table(folder: str, name: str) -> dict[str, int]:
+    pairs = (line.split() for line in _text(folder, name).splitlines())
+    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
+
+
+def _sum(text: str, field: str) -> int | None:
+    found = [int(word[len(field) :]) for word in text.split() if word.startswith(field)]
+    return sum(found) if found else None

@@ -1,0 +1,114 @@
+"""From a container's spec to what the shim executes: the finished description of node/keeper/child.py.
+
+Three modes, by what the keeper found it may do: `root` (namespaces, overlay, users), `userns` (the same inside a
+user namespace that maps one user) and `plain` (a process in its own session, the host's files as they are).
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from reconciler.node.keeper import linux
+from reconciler.node.runtimes import capabilities, cgroups, images, rootfs, seccomp, types
+
+Mode = Literal["root", "userns", "plain"]
+LOG_MAX_BYTES = 10 << 20  # kubelet's containerLogMaxSize
+LOG_MAX_FILES = 5  # kubelet's containerLogMaxFiles
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all containers of one runtime share."""
+
+    mode: Mode
+    layers_dir: Path
+    hidden: tuple[str, ...]
+    groups: cgroups.Groups
+    log_max_bytes: int = LOG_MAX_BYTES
+    log_max_files: int = LOG_MAX_FILES
+
+
+def namespaces(spec: types.SandboxSpec, mode: Mode) -> int:
+    """The flags of the namespaces that a pod's shim enters."""
+    if mode == "plain":
+        return 0
+    flags = linux.CLONE_NEWUSER if mode == "userns" else 0
+    flags |= 0 if spec.host_ipc else linux.CLONE_NEWIPC
+    if not spec.host_network:
+        flags |= linux.CLONE_NEWNET | linux.CLONE_NEWUTS
+    return flags
+
+
+def container_id(uid: str, name: str, attempt: int) -> str:
+    return hashlib.sha256(f"{uid}/{name}/{attempt}".encode()).hexdigest()
+
+
+def log_path(sandbox: types.SandboxSpec, name: str, attempt: int) -> Path:
+    return sandbox.log_dir / name / f"{attempt}.log"
+
+
+def specification(around: Surroundings, sandbox: types.SandboxSpec, spec: types.ContainerSpec, image: images.Image) -> dict[str, Any]:
+    argv = list(spec.command or image.entrypoint) + list(spec.args or (() if spec.command else image.command))
+    if not argv:
+        raise types.RuntimeFailure("RunContainerError", f'container "{spec.name}": image "{spec.image}" has no command, and the pod gives none')
+    security = spec.security
+    held = capabilities.effective(security.add_capabilities, security.drop_capabilities, privileged=security.privileged)
+    path = log_path(sandbox, spec.name, spec.attempt)
+    description: dict[str, Any] = {
+        "argv": argv,
+        "env": {"PATH": images.PATH, "HOSTNAME": sandbox.hostname} | dict(image.env) | dict(spec.env),
+        "cwd": spec.working_dir or image.working_dir or "/",
+        "tty": spec.tty,
+        "stdin": spec.stdin,
+        "oom_score_adj": spec.resources.oom_score_adj,
+        "no_new_privileges": security.no_new_privileges and not security.privileged,
+        "cgroups": around.groups.launch(sandbox.uid, spec.name, spec.attempt, spec.resources),
+        "log": {"path": str(path), "max_bytes": around.log_max_bytes, "max_files": around.log_max_files},
+        "note": {"image": spec.image, "image_id": image.id},
+    }
+    if around.mode == "plain":
+        return description | _plain(spec, image)
+    if security.seccomp != "Unconfined" and not security.privileged:
+        description["seccomp"] = seccomp.default_program(held)
+    return description | _identity(around.mode, security, held, image) | _files(around, sandbox, spec, image)
+
+
+def _plain(spec: types.ContainerSpec, image: images.Image) -> dict[str, Any]:
+    """Nothing can be mounted: what a pod mounts elsewhere than where it lies cannot be had."""
+    if not image.is_host:
+        message = f'image "{spec.image}" needs mounts, which this user may not make; enable user namespaces, run as root or use the image host'
+        raise types.RuntimeFailure("CreateContainerError", message)
+    return {"links": []}
+
+
+def _identity(mode: Mode, security: types.Security, held: frozenset[str], image: images.Image) -> dict[str, Any]:
+    uid, gid = security.uid, security.gid
+    if uid is None and image.user:
+        user, _, group = image.user.partition(":")
+        uid, gid = (int(user) if user.isdigit() else 0), (int(group) if group.isdigit() else gid)
+    if mode == "userns":
+        nested = [uid, gid or 0] if uid else None
+        return {"uid": None, "capabilities": capabilities.mask(held), "nested_user": nested}
+    return {"uid": uid or 0, "gid": gid, "groups": list(security.groups), "capabilities": capabilities.mask(held)}
+
+
+def _files(around: Surroundings, sandbox: types.SandboxSpec, spec: types.ContainerSpec, image: images.Image) -> dict[str, Any]:
+    privileged = spec.security.privileged
+    folder = around.layers_dir / sandbox.uid / f"{spec.name}-{spec.attempt}"
+    kernel = rootfs.kernel_mounts(own_network=not sandbox.host_network, read_only_sys=not privileged, owns_ipc=not sandbox.host_ipc)
+    volumes = sorted(spec.mounts, key=lambda mount: mount.target.count("/"))
+    targets = {os.path.normpath(mount.target) for mount in volumes}
+    host = [mount for mount in rootfs.host_mounts(around.hidden) if mount["target"] not in targets] if image.is_host else []
+    masked = [path for path in rootfs.host_masked() if path not in targets] if image.is_host else []
+    return {
+        "root": {
+            "lower": list(image.lower), "dir": str(folder), "read_only": spec.security.read_only_root, "userxattr": around.mode == "userns",
+        },
+        "mounts": [*host, *kernel, *map(rootfs.volume, volumes)],
+        "masked": masked + ([] if privileged else list(rootfs.MASKED)),
+        "read_only_paths": [] if privileged else list(rootfs.READ_ONLY),
+        "links": rootfs.links(),
+        "host_pid": sandbox.host_pid,
+    }  # fmt: skip

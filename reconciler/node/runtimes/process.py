@@ -1,0 +1,406 @@
+"""The `process` runtime: containers as processes of this machine, held by the keeper's shims.
+
+Invariants: what `sandboxes()` shows came from a shim or, for a dead one, from its records; an attempt that has
+ended never runs again. One connection listens to the keeper and one to each shim; their events keep the picture
+current, so nothing is polled. When the keeper is gone it is started again and everything is read anew.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import os
+import signal as signals
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import reconciler
+from reconciler.kit import tasks
+from reconciler.node.keeper import client, launch as keeper_launch, wire
+from reconciler.node.runtimes import cgroups, images, launch, types
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 0.2
+BUSY_ATTEMPTS = 25
+BUSY_DELAY_SECONDS = 0.02
+MAX_READ_BYTES = 65536
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    run_dir: Path
+    data_dir: Path
+    images: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    host_images: bool = False
+    mode: launch.Mode | None = None  # None: the most that the keeper may
+    share_host_network: bool = False  # pods get no network namespace: nothing would connect it
+    hidden: tuple[str, ...] = ()  # further folders of the host that image `host` does not see
+
+
+class ProcessRuntime:
+    name = "process"
+    version = reconciler.__version__
+
+    def __init__(self, settings: Settings) -> None:
+        self.images = images.Images(settings.data_dir, settings.images, host_images=settings.host_images)
+        self._settings = settings
+        self._keeper = settings.run_dir / keeper_launch.SOCKET
+        self._sandboxes: dict[str, types.Sandbox] = {}
+        self._specs: dict[str, types.SandboxSpec] = {}
+        self._listening: dict[str, asyncio.Task[None]] = {}
+        self._changed: types.Listener = _nobody
+        self._around: launch.Surroundings | None = None
+        self._tasks = tasks.Tasks()
+
+    @property
+    def mode(self) -> launch.Mode:
+        """What this user may do here; known after `open`."""
+        return self._surroundings.mode
+
+    @property
+    def _surroundings(self) -> launch.Surroundings:
+        if self._around is None:
+            raise types.RuntimeFailure("FailedCreatePodSandBox", "the keeper is not connected")
+        return self._around
+
+    async def open(self, changed: types.Listener) -> None:
+        self._changed = changed
+        channel = await self._connect()
+        self._tasks.start(self._follow_keeper(channel), "keeper events")
+
+    async def close(self) -> None:
+        await self._tasks.close()
+        self._listening.clear()
+
+    def sandboxes(self) -> Mapping[str, types.Sandbox]:
+        return self._sandboxes
+
+    # Sandboxes
+
+    async def start_sandbox(self, spec: types.SandboxSpec) -> types.Sandbox:
+        if self._settings.share_host_network and not spec.host_network:
+            spec = dataclasses.replace(spec, host_network=True)
+        pod = {
+            "uid": spec.uid,
+            "namespaces": launch.namespaces(spec, self.mode),
+            "share_pid": spec.share_process_namespace and self.mode != "plain",
+            "hostname": spec.hostname,
+            "sysctls": dict(spec.sysctls),
+            "folders": [str(self._surroundings.layers_dir / spec.uid), str(spec.log_dir)],
+            "note": _note(spec),
+        }
+        await self._ask_keeper("create", pod=pod)
+        self._specs[spec.uid] = spec
+        try:
+            return await self._listen(spec.uid, pod)
+        except wire.Refused as error:
+            with contextlib.suppress(types.RuntimeFailure):
+                await self._ask_keeper("remove", uid=spec.uid)
+            raise types.RuntimeFailure(error.reason, error.message) from error
+        except client.Gone as error:
+            raise types.RuntimeFailure("FailedCreatePodSandBox", f"the pod's shim ended at once: {error}") from error
+
+    async def stop_sandbox(self, uid: str) -> None:
+        await self._ask_keeper("stop", uid=uid)
+
+    async def remove_sandbox(self, uid: str) -> None:
+        await self._ask_keeper("remove", uid=uid)
+        self._forget(uid)
+
+    # Containers
+
+    def resolve_image(self, image: str, command: Sequence[str]) -> str:
+        return self.images.resolve(image, command).described
+
+    async def start_container(self, uid: str, spec: types.ContainerSpec) -> types.Container:
+        image = self.images.resolve(spec.image, spec.command)
+        description = launch.specification(self._surroundings, self._specs[uid], spec, image)
+        answer = await self._ask_shim(uid, "start", name=spec.name, attempt=spec.attempt, spec=description)
+        container = _container(uid, answer["container"])
+        self._put(uid, container)
+        return container
+
+    async def signal(self, uid: str, name: str, attempt: int, signal: str) -> None:
+        number = signals.Signals[f"SIG{(signal or 'TERM').removeprefix('SIG')}"]
+        with contextlib.suppress(client.Gone):  # a dead shim's containers are dead
+            await client.request(self._shim(uid), "signal", name=name, attempt=attempt, signal=int(number))
+
+    async def remove_container(self, uid: str, name: str, attempt: int) -> None:
+        await self._ask_shim(uid, "remove", name=name, attempt=attempt)
+        sandbox = self._sandboxes.get(uid)
+        if sandbox is not None:
+            kept = tuple(c for c in sandbox.containers if (c.name, c.attempt) != (name, attempt))
+            self._sandboxes[uid] = dataclasses.replace(sandbox, containers=kept)
+
+    async def exec(self, uid: str, name: str, command: Sequence[str], *, timeout_seconds: float, limit_bytes: int = 10_240) -> types.ExecResult:
+        """Raises RuntimeFailure where the program could not be started."""
+        container = self._sandboxes[uid].latest(name) if uid in self._sandboxes else None
+        if container is None or container.state != "running":
+            raise types.RuntimeFailure("NotRunning", f"container {name} is not running")
+        read, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        os.set_blocking(write, True)
+        null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        output = bytearray()
+        loop = asyncio.get_running_loop()
+        loop.add_reader(read, _drain, read, output, limit_bytes)
+        fields = {"name": name, "attempt": container.attempt, "spec": {"argv": list(command)}}
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                answer = await self._ask_shim(uid, "exec", descriptors=(null, write, write), **fields)
+            _drain(read, output, limit_bytes)
+            return types.ExecResult(answer["exit_code"], bytes(output[:limit_bytes]))
+        except TimeoutError:  # the connection is closed by now, which kills the program
+            return types.ExecResult(-1, bytes(output[:limit_bytes]), timed_out=True)
+        finally:
+            loop.remove_reader(read)
+            for descriptor in (read, write, null):
+                os.close(descriptor)
+
+    async def exec_streams(
+        self, uid: str, name: str, command: Sequence[str], descriptors: Sequence[int], console: Callable[[int], None] | None = None
+    ) -> int:
+        """Run a program on the caller's three descriptors, or with none of them on a terminal given to `console`."""
+        container = self._sandboxes[uid].latest(name) if uid in self._sandboxes else None
+        if container is None:
+            raise types.RuntimeFailure("NotRunning", f"container {name} is not running")
+        channel = await self._channel(self._shim(uid))
+        try:
+            request = {"op": "exec", "name": name, "attempt": container.attempt, "spec": {"argv": list(command)}}
+            await channel.send(request, descriptors)
+            while True:
+                answer, received = await channel.answer()
+                if received and console is not None:
+                    console(received[0])
+                if "exit_code" in answer:
+                    return int(answer["exit_code"])
+        except wire.Refused as error:
+            raise types.RuntimeFailure(error.reason, error.message) from error
+        except client.Gone as error:
+            raise types.RuntimeFailure("NotRunning", f"the shim of pod {uid} is gone") from error
+        finally:
+            channel.close()
+
+    async def open_socket(
+        self, uid: str, *, bind: tuple[str, int] | None = None, connect: tuple[str, int] | None = None, kind: str = "tcp"
+    ) -> int:
+        address = bind or connect or ("", 0)
+        fields = {"family": "inet6" if ":" in address[0] else "inet", "type": kind, "bind": bind, "connect": connect}
+        try:
+            _, descriptors = await client.request_descriptors(self._shim(uid), "socket", **fields)
+        except (wire.Refused, client.Gone) as error:
+            raise types.RuntimeFailure("SocketError", f"a socket of pod {uid}: {error}") from error
+        return descriptors[0]
+
+    async def usage(self, uid: str) -> Mapping[str, types.Usage]:
+        sandbox, groups = self._sandboxes.get(uid), self._surroundings.groups
+        running = [c for c in sandbox.containers if c.state == "running"] if sandbox is not None else []
+        return {c.name: cgroups.usage(groups.of_container(uid, c.name, c.attempt)) for c in running} if groups.bases else {}
+
+    def log_path(self, uid: str, name: str, attempt: int) -> Path | None:
+        spec = self._specs.get(uid)
+        return launch.log_path(spec, name, attempt) if spec is not None else None
+
+    # The keeper and its shims
+
+    def _shim(self, uid: str) -> Path:
+        return self._settings.run_dir / "pods" / uid / "shim.sock"
+
+    async def _channel(self, path: Path) -> client.Channel:
+        try:
+            return await client.Channel.connect(path)
+        except client.Gone as error:
+            raise types.RuntimeFailure("NotRunning", str(error)) from error
+
+    async def _ask_keeper(self, op: str, **fields: Any) -> dict[str, Any]:
+        """A keeper that is gone is started again; one that says Busy is asked again."""
+        for attempt in range(BUSY_ATTEMPTS):
+            try:
+                return await client.request(self._keeper, op, **fields)
+            except client.Gone as error:
+                await self._launch(error)
+            except wire.Refused as error:
+                if error.reason != "Busy" or attempt == BUSY_ATTEMPTS - 1:
+                    raise types.RuntimeFailure("FailedCreatePodSandBox", error.message) from error
+            await asyncio.sleep(BUSY_DELAY_SECONDS)
+        raise types.RuntimeFailure("FailedCreatePodSandBox", "the keeper does not answer")
+
+    async def _launch(self, cause: Exception) -> None:
+        try:
+            await keeper_launch.launch(self._settings.run_dir)
+        except (keeper_launch.LaunchFailure, OSError) as error:
+            raise types.RuntimeFailure("FailedCreatePodSandBox", f"the keeper does not start: {error}") from cause
+
+    async def _ask_shim(self, uid: str, op: str, descriptors: Sequence[int] = (), **fields: Any) -> dict[str, Any]:
+        try:
+            return await client.request(self._shim(uid), op, descriptors, **fields)
+        except wire.Refused as error:
+            raise types.RuntimeFailure(error.reason, error.message) from error
+        except client.Gone as error:
+            raise types.RuntimeFailure("ContainerStatusUnknown", f"the shim of pod {uid} is gone") from error
+
+    async def _connect(self) -> client.Channel:
+        """Subscribe to the keeper, then read what there is."""
+        await keeper_launch.launch(self._settings.run_dir)
+        channel = await client.Channel.connect(self._keeper)
+        await channel.send({"op": "hello"})
+        hello, _ = await channel.answer()
+        self._around = self._surroundings_of(hello["abilities"])
+        pods = (await client.request(self._keeper, "list"))["pods"]
+        known = {pod["uid"] for pod in pods}
+        for uid in [uid for uid in self._sandboxes if uid not in known]:
+            self._forget(uid)
+        await asyncio.gather(*map(self._adopt, pods))
+        return channel
+
+    def _surroundings_of(self, abilities: Mapping[str, Any]) -> launch.Surroundings:
+        settings = self._settings
+        mode: launch.Mode = settings.mode or abilities["mode"]
+        hidden = (str(settings.data_dir), str(settings.run_dir), *settings.hidden)
+        groups = cgroups.detect(abilities["cgroup"]) if mode != "plain" or abilities["uid"] == 0 else cgroups.Groups({})
+        return launch.Surroundings(mode, settings.data_dir / "layers", hidden, groups)
+
+    async def _adopt(self, pod: Mapping[str, Any]) -> None:
+        uid = pod["uid"]
+        self._specs[uid] = _spec(uid, pod["pod"]["note"])
+        if uid in self._listening:
+            return
+        if pod["pid"]:
+            with contextlib.suppress(client.Gone, wire.Refused):  # it ended meanwhile: the keeper's event tells
+                await self._listen(uid, pod["pod"])
+                return
+        self._bury(uid, pod)
+
+    async def _follow_keeper(self, channel: client.Channel) -> None:
+        while True:
+            async for event in channel.events():
+                if event["event"] == "ended":
+                    self._bury(event["uid"], event["pod"])
+            channel.close()
+            log.warning("the keeper is gone, starting it again")
+            while True:
+                try:
+                    channel = await self._connect()
+                    break
+                except (keeper_launch.LaunchFailure, client.Gone, wire.Refused, OSError) as error:
+                    log.warning("the keeper does not start", extra={"facts": {"error": error}})
+                    await asyncio.sleep(RETRY_SECONDS)
+
+    async def _listen(self, uid: str, pod: Mapping[str, Any]) -> types.Sandbox:
+        """Subscribe to a shim; the sandbox as it is now."""
+        channel = await client.Channel.connect(self._shim(uid))
+        try:
+            await channel.send({"op": "hello"})
+            hello, _ = await channel.answer()
+        except (client.Gone, wire.Refused):
+            channel.close()
+            raise
+        spec = self._specs[uid]
+        containers = tuple(_container(uid, record) for record in hello["containers"])
+        created = pod["note"]["created_at"]
+        sandbox = types.Sandbox(
+            uid=uid, namespace=spec.namespace, name=spec.name, ready=True, pid=hello["pid"], created_at=created, containers=containers
+        )
+        self._sandboxes[uid] = sandbox
+        old = self._listening.pop(uid, None)
+        if old is not None:
+            old.cancel()
+        self._listening[uid] = self._tasks.start(self._follow_shim(uid, channel), f"shim {uid}")
+        self._changed(uid)
+        return sandbox
+
+    async def _follow_shim(self, uid: str, channel: client.Channel) -> None:
+        try:
+            async for event in channel.events():
+                if event["event"] == "exit":
+                    self._put(uid, _container(uid, event["container"]))
+        finally:
+            channel.close()
+        if self._listening.get(uid) is asyncio.current_task():
+            del self._listening[uid]
+            sandbox = self._sandboxes.get(uid)
+            if sandbox is not None:  # the keeper tells soon what became of its containers
+                self._sandboxes[uid] = dataclasses.replace(sandbox, ready=False, pid=0)
+
+    def _put(self, uid: str, container: types.Container) -> None:
+        sandbox = self._sandboxes.get(uid)
+        if sandbox is None:
+            return
+        others = [c for c in sandbox.containers if (c.name, c.attempt) != (container.name, container.attempt)]
+        known = next((c for c in sandbox.containers if (c.name, c.attempt) == (container.name, container.attempt)), None)
+        if known is not None and known.state in ("exited", "unknown"):
+            return  # news that its end has overtaken
+        self._sandboxes[uid] = dataclasses.replace(sandbox, containers=(*others, container))
+        self._changed(uid)
+
+    def _bury(self, uid: str, pod: Mapping[str, Any] | None) -> None:
+        """A shim ended; `pod` is what its records say now, None where it was removed."""
+        if pod is None:
+            self._forget(uid)
+        elif not pod["pid"]:
+            spec = self._specs[uid] = _spec(uid, pod["pod"]["note"])
+            self._sandboxes[uid] = types.Sandbox(
+                uid=uid,
+                namespace=spec.namespace,
+                name=spec.name,
+                ready=False,
+                created_at=pod["pod"]["note"]["created_at"],
+                containers=tuple(_container(uid, record) for record in pod["containers"]),
+            )
+        self._changed(uid)
+
+    def _forget(self, uid: str) -> None:
+        self._sandboxes.pop(uid, None)
+        self._specs.pop(uid, None)
+        listening = self._listening.pop(uid, None)
+        if listening is not None:
+            listening.cancel()
+        self._changed(uid)
+
+
+def _nobody(_: str) -> None:
+    """Before `open`."""
+
+
+def _drain(descriptor: int, output: bytearray, limit_bytes: int) -> None:
+    """Read what there is; more than the limit is read and dropped, so that the program goes on."""
+    try:
+        data = os.read(descriptor, MAX_READ_BYTES)
+    except BlockingIOError:
+        return
+    output += data[: max(0, limit_bytes - len(output))]
+
+
+def _note(spec: types.SandboxSpec) -> dict[str, Any]:
+    """What is kept of a sandbox's spec, to be the same after a restart of the daemon."""
+    kept = {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec) if field.name not in ("uid", "sysctls")}
+    return {**kept, "log_dir": str(spec.log_dir), "created_at": time.time()}
+
+
+def _spec(uid: str, note: Mapping[str, Any]) -> types.SandboxSpec:
+    fields = {name: value for name, value in note.items() if name != "created_at"}
+    return types.SandboxSpec(uid=uid, **{**fields, "log_dir": Path(fields["log_dir"])})
+
+
+def _container(uid: str, record: Mapping[str, Any]) -> types.Container:
+    note = record.get("note") or {}
+    reason, message = record.get("reason", ""), record.get("message", "")
+    return types.Container(
+        name=record["name"],
+        attempt=record["attempt"],
+        state=record["state"],
+        id=launch.container_id(uid, record["name"], record["attempt"]),
+        image=note.get("image", ""),
+        image_id=note.get("image_id", ""),
+        pid=record.get("pid", 0),
+        created_at=record["created_ns"] / 1e9,
+        started_at=record.get("started_ns", 0) / 1e9,
+        finished_at=record.get("finished_ns", 0) / 1e9,
+        exit_code=record.get("exit_code", 0),
+        signal=record.get("signal", 0),
+        oom_killed=bool(record.get("oom")),
+        reason=reason,
+        message=message,
+    )
