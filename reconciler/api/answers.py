@@ -44,7 +44,7 @@ class Answer:
     @classmethod
     def of(cls, status: int, content: Content, form: wire.Form, warnings: Sequence[str] = ()) -> "Answer":
         """JSON content as the client wants it."""
-        if form.media == wire.YAML or form.pretty:
+        if form.media != wire.JSON or form.pretty:
             return cls(status, wire.dumps(orjson.loads(content.whole()), form), form.media, warnings)
         return cls(status, content, form.media, warnings)
 

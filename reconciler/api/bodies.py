@@ -11,8 +11,8 @@ from typing import Any
 
 import orjson
 
-from reconciler.api import wire
-from reconciler.model import errors
+from reconciler.api import binary, wire
+from reconciler.model import errors, protobuf
 
 MOST_BYTES = 3 * 1024 * 1024
 MOST_DEPTH = 200
@@ -51,8 +51,13 @@ def too_large() -> errors.StatusError:
 def parse(raw: bytes, content_type: str, kind: str) -> Body:
     """The object in a POST or PUT. Raises StatusError 400, 413, 415."""
     media = media_type(content_type) or wire.JSON
-    if media not in (wire.JSON, wire.YAML):
+    if media not in (wire.JSON, wire.YAML, wire.PROTOBUF):
         raise unsupported(UNKNOWN_FORMAT)
+    if media == wire.PROTOBUF:
+        try:
+            return Body(binary.decode(raw))
+        except protobuf.Malformed as error:
+            raise errors.bad_request(f"the object provided is unrecognized (must be of type {kind}): {error}") from None
     if media == wire.YAML:
         return parse_yaml(raw, kind)
     try:

@@ -252,7 +252,7 @@ def _aggregated(document: dict[str, Any], accept: str) -> Answer | None:
 
 
 def _document_form(accept: str, path: str) -> wire.Form:
-    form = wire.negotiate(accept, False)
+    form = wire.negotiate(accept, False, has_protobuf=False)
     if form.shape:
         raise wire.not_acceptable(f"only the following media types are accepted: {wire.REPRESENTATIONS}", None)
     if path.startswith("/version") and form.media == wire.YAML:

@@ -37,7 +37,7 @@ class Resources:
     async def get(self, request: web.BaseRequest, route: requests.Route, user: User, query: options.Query) -> Answer | web.StreamResponse:
         if route.subresource == "log":
             return await self._log(request, route, query)
-        form = _form(request, query, many=False)
+        form = _form(request, route, query, many=False)
         call = self._call(request, route, user, "get", options.NO_OPTIONS)
         if route.subresource not in SAME_SHAPE:
             return self._any(200, await self.server.subresources.get(call), form, call)
@@ -52,13 +52,13 @@ class Resources:
         return self._object(200, call, item, form, query)
 
     async def list_objects(self, request: web.BaseRequest, route: requests.Route, user: User, query: options.Query) -> Answer:
-        form = _form(request, query, many=True)
+        form = _form(request, route, query, many=True)
         call = self._call(request, route, user, "list", options.NO_OPTIONS)
         page = await paging.page(self.server.cache, route.kind, self._namespace(route), _listing(route, query))
         return await self._page(call, page, form, query)
 
     async def create(self, request: web.BaseRequest, route: requests.Route, user: User, query: options.Query) -> Answer:
-        form = _form(request, query, many=False)
+        form = _form(request, route, query, many=False)
         wanted = options.write(query, "Create")
         call = self._call(request, route, user, "create", wanted)
         body = await self._body(request, route)
@@ -69,7 +69,7 @@ class Resources:
         return self._object(201, call, done.item, form, query)
 
     async def update(self, request: web.BaseRequest, route: requests.Route, user: User, query: options.Query) -> Answer:
-        form = _form(request, query, many=False)
+        form = _form(request, route, query, many=False)
         wanted = options.write(query, "Update")
         call = self._call(request, route, user, "update", wanted)
         body = await self._body(request, route)
@@ -79,7 +79,7 @@ class Resources:
         return self._object(201 if done.created else 200, call, done.item, form, query)
 
     async def patch(self, request: web.BaseRequest, route: requests.Route, user: User, query: options.Query) -> Answer:
-        form = _form(request, query, many=False)
+        form = _form(request, route, query, many=False)
         patch_type = bodies.PATCH_TYPES.get(bodies.media_type(request.headers.get("Content-Type", "")))
         if patch_type is None:
             raise bodies.unsupported("415: Unsupported Media Type", {})
@@ -95,7 +95,7 @@ class Resources:
     async def delete(self, request: web.BaseRequest, route: requests.Route, user: User, query: options.Query) -> Answer:
         wanted, dry_run = options.delete(query, await self._delete_body(request))
         call = replace(self._call(request, route, user, "delete", options.NO_OPTIONS), dry_run=dry_run)
-        form = _form(request, query, many=False)
+        form = _form(request, route, query, many=False)
         done = await self.server.objects.delete(call, wanted)
         if done.gone and route.kind.id not in deletion.RETURNS_OBJECT:
             return self._any(200, _success(call, done), replace(form, shape=""), call)
@@ -103,20 +103,20 @@ class Resources:
 
     async def delete_collection(self, request: web.BaseRequest, route: requests.Route, user: User, query: options.Query) -> Answer:
         wanted, dry_run = options.delete(query, await self._delete_body(request))
-        form = _form(request, query, many=True)
+        form = _form(request, route, query, many=True)
         call = replace(self._call(request, route, user, "deletecollection", options.NO_OPTIONS), dry_run=dry_run)
         page = await paging.page(self.server.cache, route.kind, self._namespace(route), _listing(route, query))
         await self.server.objects.delete_collection(call, page.items, wanted)
         return await self._page(call, page, form, query)
 
     async def watch_objects(self, request: web.BaseRequest, route: requests.Route, user: User, query: options.Query) -> web.StreamResponse:
-        form = _form(request, query, many=True)
+        form = _form(request, route, query, many=True)
         include = query.one("includeObject")
         if form.shape == "Table":
             table.check_include(include)
         encoder = streaming.Encoder(route.kind, route.version, form, include, self.server.schemas, self.server.time)
         interest = _interest(route, self._namespace(route), query)
-        stream = streaming.Stream(request)
+        stream = streaming.Stream(request, encoder.content_type)
         watcher = watch.Watcher(interest, lambda seen: stream.send(encoder.frames(seen)), stream.end)
         wanted = query.one("resourceVersion")
         initial = query.one("sendInitialEvents")
@@ -290,14 +290,16 @@ class Resources:
         media = bodies.media_type(request.headers.get("Content-Type", "")) or wire.JSON
         if media == wire.YAML:
             return bodies.parse_yaml(raw, "DeleteOptions").value
+        if media == wire.PROTOBUF:
+            return bodies.parse(raw, media, "DeleteOptions").value
         try:
             return bodies.parse_json(raw)
         except ValueError as error:
             raise errors.bad_request(f"couldn't get version/kind; json parse error: {error}") from None
 
 
-def _form(request: web.BaseRequest, query: options.Query, *, many: bool) -> wire.Form:
-    form = wire.negotiate(request.headers.get("Accept", ""), many)
+def _form(request: web.BaseRequest, route: requests.Route, query: options.Query, *, many: bool) -> wire.Form:
+    form = wire.negotiate(request.headers.get("Accept", ""), many, not route.kind.custom)
     return replace(form, pretty=True) if query and query.one("pretty") in ("1", "true") else form
 
 

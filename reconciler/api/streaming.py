@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from reconciler.api import table, watch, wire
+from reconciler.api import binary, table, watch, wire
 from reconciler.api.cache import Item
 from reconciler.kit import clock
 from reconciler.model.kind import Kind, Version
@@ -21,7 +21,7 @@ from reconciler.model.schema import Schemas
 BUFFER_MOST_BYTES = 8 * 1024 * 1024
 BOOKMARK_SECONDS = 60.0
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
-HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
+CACHE_CONTROL = "no-cache, private"
 
 
 class Encoder:
@@ -34,39 +34,48 @@ class Encoder:
         self._include = include
         self._schemas = schemas
         self._time = time
-        self._key = (kind.id, version.name, form.shape, form.version, include)
+        self._key = (kind.id, version.name, form.media, form.shape, form.version, include)
         self._table_head_due = form.shape == "Table"
 
     def frames(self, events: Sequence[watch.Seen]) -> bytes:
         return b"".join(map(self._frame, events))
 
+    @property
+    def content_type(self) -> str:
+        return f"{wire.PROTOBUF};stream=watch" if self._form.media == wire.PROTOBUF else wire.JSON
+
     def added(self, item: Item) -> bytes:
         """The frame of an initial event."""
-        return wire.frame("ADDED", self._body(item))
+        return self._framed("ADDED", self._body(item))
 
     def bookmark(self, revision: int, *, initial_end: bool = False) -> bytes:
         metadata: dict[str, Any] = {"resourceVersion": str(revision)}
         if initial_end:
             metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
         if self._form.shape == "Table":
-            return wire.frame("BOOKMARK", self._bookmark_table(metadata))
+            return self._framed("BOOKMARK", self._bookmark_table(metadata))
         if self._form.shape:
             obj = {"kind": "PartialObjectMetadata", "apiVersion": f"{wire.TABLE_GROUP}/{self._form.version}"}
         else:
             obj = {"kind": self._kind.kind, "apiVersion": self._kind.api_version(self._version.name)}
-        return wire.frame("BOOKMARK", orjson.dumps({**obj, "metadata": {"creationTimestamp": None, **metadata}}))
+        return self._framed("BOOKMARK", orjson.dumps({**obj, "metadata": {"creationTimestamp": None, **metadata}}))
 
     def error(self, status: dict[str, Any]) -> bytes:
-        return wire.frame("ERROR", orjson.dumps(status))
+        return self._framed("ERROR", orjson.dumps(status))
 
     def _frame(self, event: watch.Seen) -> bytes:
         if self._table_head_due:
-            return wire.frame(event.type, self._body(event.item))
+            return self._framed(event.type, self._body(event.item))
         key = (event.type, self._key)
         frame = event.step.frames.get(key)
         if frame is None:
-            frame = event.step.frames[key] = wire.frame(event.type, self._body(event.item))
+            frame = event.step.frames[key] = self._framed(event.type, self._body(event.item))
         return frame
+
+    def _framed(self, event: str, body: bytes) -> bytes:
+        if self._form.media == wire.PROTOBUF:
+            return binary.frame(event, orjson.loads(body))
+        return wire.frame(event, body)
 
     def _body(self, item: Item) -> bytes:
         if self._form.shape == "Table":
@@ -100,9 +109,9 @@ class Encoder:
 class Stream:
     """One watch's connection. `wait` returns when it is over."""
 
-    def __init__(self, request: web.BaseRequest) -> None:
+    def __init__(self, request: web.BaseRequest, content_type: str) -> None:
         self._request = request
-        self._response = web.StreamResponse(headers=HEADERS)
+        self._response = web.StreamResponse(headers={"Content-Type": content_type, "Cache-Control": CACHE_CONTROL})
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def open(self) -> web.StreamResponse:

@@ -13,14 +13,15 @@ from typing import Any, Literal
 
 import orjson
 
+from reconciler.api import binary
 from reconciler.api.cache import Item
 from reconciler.model import errors, meta
 from reconciler.model.kind import Kind, Version
 
-PROTOBUF = "application/vnd.kubernetes.protobuf"
+PROTOBUF: Literal["application/vnd.kubernetes.protobuf"] = "application/vnd.kubernetes.protobuf"
 TABLE_GROUP = "meta.k8s.io"
 
-Media = Literal["application/json", "application/yaml"]
+Media = Literal["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"]
 JSON: Literal["application/json"] = "application/json"
 YAML: Literal["application/yaml"] = "application/yaml"
 As = Literal["", "Table", "PartialObjectMetadata", "PartialObjectMetadataList"]
@@ -32,6 +33,9 @@ _SHAPES: Mapping[str, As] = {
 
 REPRESENTATIONS = f"{JSON}, {YAML}, {PROTOBUF}"
 _LIST_REPRESENTATIONS = f"{REPRESENTATIONS}, {JSON};stream=watch, {PROTOBUF};stream=watch"
+
+
+_MEDIA: Mapping[str, Media] = {"*/*": JSON, JSON: JSON, YAML: YAML, PROTOBUF: PROTOBUF}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +56,18 @@ class _Range:
 
 
 @lru_cache(maxsize=256)
-def negotiate(accept: str, many: bool) -> Form:
-    """The form for an Accept header; `many` is whether a list is asked for. Raises StatusError 406."""
+def negotiate(accept: str, many: bool, has_protobuf: bool = True) -> Form:
+    """The form for an Accept header; `many` is whether a list is asked for. Raises StatusError 406.
+
+    What has no protobuf form (custom resources, discovery) is offered in JSON and YAML only.
+    """
     if not accept:
         return Form()
     known = False
     for wanted in _ranges(accept):
-        media: Media | None = JSON if wanted.media in ("*/*", JSON) else YAML if wanted.media == YAML else None
-        if media is None:
-            known = known or wanted.media == PROTOBUF
+        media = _MEDIA.get(wanted.media)
+        if media is None or (media == PROTOBUF and not has_protobuf):
+            known = known or media is not None
             continue
         known = True
         shape = wanted.parameters.get("as", "")
@@ -160,6 +167,8 @@ def dumps(value: Any, form: Form) -> bytes:
     """Any JSON value in the client's media type."""
     if form.media == YAML:
         return yaml_of(value)
+    if form.media == PROTOBUF:
+        return binary.encode(value)
     encoded: bytes = orjson.dumps(value, option=orjson.OPT_INDENT_2) if form.pretty else orjson.dumps(value)
     return encoded
 
