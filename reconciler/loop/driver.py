@@ -218,8 +218,11 @@ class Driver:
     def _add(self, loop: _Loop, key: meta.Key, cause: int) -> None:
         state = loop.state(key)
         state.cause = max(state.cause, cause)
-        loop.queue.add(key)
-        self._woken.set()
+        if loop.controller.delay_seconds:
+            self._add_at(loop, key, self._clock.monotonic() + loop.controller.delay_seconds)
+        else:
+            loop.queue.add(key)
+            self._woken.set()
 
     def _add_at(self, loop: _Loop, key: meta.Key, deadline: float) -> None:
         loop.queue.add_at(key, deadline)
