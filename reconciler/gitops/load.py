@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reconciler.gitops import yaml
+from reconciler.kit import yaml
 from reconciler.model import meta
 
 MAX_FILE_BYTES = 5 << 20

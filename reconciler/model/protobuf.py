@@ -321,11 +321,15 @@ def _write_raw(value: Any) -> bytes:
     return _length_delimited(1, json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode())
 
 
+def _write_field_set(value: Any) -> bytes:
+    return _length_delimited(1, json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True).encode())
+
+
 def _read_raw(data: bytes, _: int) -> Any:
     return next((json.loads(payload) for number, _, payload in _split(data) if number == 1 and payload), None)
 
 
-_RAW = Codec(BYTES, _write_raw, _read_raw)  # RawExtension, FieldsV1, JSON: any JSON as bytes in field 1
+_RAW = Codec(BYTES, _write_raw, _read_raw)  # RawExtension, JSON: any JSON as bytes in field 1
 
 
 def _write_time(value: str) -> bytes:
@@ -369,7 +373,7 @@ _SPECIAL: Mapping[str, Codec] = {
     "io.k8s.apimachinery.pkg.runtime.RawExtension": _RAW,
     _META + "Time": Codec(BYTES, _write_time, _time_reader("seconds"), ""),
     _META + "MicroTime": Codec(BYTES, _write_time, _time_reader("microseconds"), ""),
-    _META + "FieldsV1": _RAW,
+    _META + "FieldsV1": Codec(BYTES, _write_field_set, _read_raw),
     _CRD + "JSON": _RAW,
 }
 

@@ -20,9 +20,9 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 from reconciler import kinds
-from reconciler.gitops import load, marks, wanted, yaml
+from reconciler.gitops import load, marks, wanted
 from reconciler.gitops import plan as gitops
-from reconciler.kit import definitions
+from reconciler.kit import definitions, yaml
 from reconciler.loop.snapshot import Snapshot
 from reconciler.model import apply, meta, patch, plan, schema
 from reconciler.model.apply import form

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from reconciler.gitops import yaml
+from reconciler.kit import yaml
 
 HEAD = "apiVersion: example.com/v1\nkind: X\nmetadata: {name: a}\n"
 KUBECTL = shutil.which("kubectl")
