@@ -36,7 +36,7 @@ class ApiServer:
     def __init__(self, journal: types.Journal, roster: Roster, time: clock.Clock, settings: Settings = Settings()) -> None:
         self.settings = settings
         self.time = time
-        self.schemas = Schemas(definitions.load())
+        self.schemas = Schemas(definitions.load(), definitions.shapes())
         self.cache = Cache(journal)
         self.watches = watch.Watches(self.cache)
         self.decoder = decoding.Decoder(self.schemas, roster.with_kinds(kind for kind in reviews.KINDS if roster.get(kind.id) is None))
