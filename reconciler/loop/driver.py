@@ -151,7 +151,7 @@ class Driver:
             raise ValueError(f"two controllers are named {controller.name}")
         loop = self._loops[controller.name] = _Loop(controller, self._clock)
         kinds = {controller.kind, *controller.follows} - {""}
-        self._cache.subscribe(sorted(kinds), self._subscriber(loop))
+        self._cache.subscribe([plan.EVERY_KIND] if plan.EVERY_KIND in kinds else sorted(kinds), self._subscriber(loop))
 
     def wake(self, name: str, key: meta.Key, cause: int = 0) -> None:
         """Plan `key` of the controller `name` soon; for facts that no object carries."""
