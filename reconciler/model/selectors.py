@@ -79,6 +79,10 @@ def _compares(value: str | None, operator: str, values: tuple[str, ...]) -> bool
     return left > right if operator == "Gt" else left < right
 
 
+class Unparsable(ValueError):
+    """A text is no selector; the message is upstream's."""
+
+
 _TOKEN = re.compile(r"[ \t\r\n]*(==|!=|[=!(),<>]|[^ \t\r\n=!(),<>]+)")
 _SYMBOLS = frozenset(("=", "==", "!=", "!", "(", ")", ",", "<", ">"))
 _OPERATORS: Mapping[str, Operator] = {"in": "In", "notin": "NotIn", "=": "In", "==": "In", "!=": "NotIn", ">": "Gt", "<": "Lt"}
@@ -87,21 +91,21 @@ _END = ""
 
 @lru_cache(maxsize=1024)
 def parse(text: str) -> Selector:
-    """The label selector that a query spells: "app=web,tier in (a,b),!old". Raises ValueError in upstream's words."""
+    """The label selector that a query spells: "app=web,tier in (a,b),!old". Raises Unparsable in upstream's words."""
     tokens = _Tokens(_TOKEN.findall(text))
     found: list[Requirement] = []
     while tokens.next != _END:
         if not (_is_word(tokens.next) or tokens.next == "!"):
-            raise ValueError(f"found '{tokens.next}', expected: !, identifier, or 'end of string'")
+            raise Unparsable(f"found '{tokens.next}', expected: !, identifier, or 'end of string'")
         try:
             found.append(_requirement(tokens))
-        except ValueError as problem:
-            raise ValueError(f"unable to parse requirement: {problem}") from None
+        except Unparsable as problem:
+            raise Unparsable(f"unable to parse requirement: {problem}") from None
         separator = tokens.take()
         if separator not in (",", _END):
-            raise ValueError(f"found '{separator}', expected: ',' or 'end of string'")
+            raise Unparsable(f"found '{separator}', expected: ',' or 'end of string'")
         if separator == "," and not (_is_word(tokens.next) or tokens.next == "!"):
-            raise ValueError(f"found '{tokens.next}', expected: identifier after ','")
+            raise Unparsable(f"found '{tokens.next}', expected: identifier after ','")
     return Selector(tuple(sorted(found, key=lambda requirement: requirement.key)))
 
 
@@ -119,7 +123,7 @@ class _Tokens:
     def word(self) -> str:
         token = self.take()
         if not _is_word(token):
-            raise ValueError(f"found '{token}', expected: identifier")
+            raise Unparsable(f"found '{token}', expected: identifier")
         return token
 
 
@@ -133,14 +137,14 @@ def _requirement(tokens: _Tokens) -> Requirement:
         tokens.take()
     key = tokens.word()
     if reasons := names.qualified(key):
-        raise ValueError(f"<nil>: {errors.invalid('', key, '; '.join(reasons)).message}")
+        raise Unparsable(f"<nil>: {errors.invalid('', key, '; '.join(reasons)).message}")
     if negated:
         return Requirement(key, "DoesNotExist")
     if tokens.next in (",", _END):
         return Requirement(key, "Exists")
     operator = tokens.take()
     if operator not in _OPERATORS:
-        raise ValueError(f"found '{operator}', expected: in, notin, =, ==, !=, gt, lt")
+        raise Unparsable(f"found '{operator}', expected: in, notin, =, ==, !=, gt, lt")
     if operator in ("in", "notin"):
         values = _values(tokens)
     else:
@@ -152,7 +156,7 @@ def _values(tokens: _Tokens) -> tuple[str, ...]:
     """The words between parentheses, of which each may be empty."""
     opening = tokens.take()
     if opening != "(":
-        raise ValueError(f"found '{opening}' expected: '('")
+        raise Unparsable(f"found '{opening}' expected: '('")
     found: set[str] = set()
     while True:
         if _is_word(tokens.next):
@@ -161,12 +165,12 @@ def _values(tokens: _Tokens) -> tuple[str, ...]:
             found.add("")
         else:
             expected = "',', or identifier" if found else "',', ')' or identifier"
-            raise ValueError(f"found '{tokens.next}', expected: {expected}")
+            raise Unparsable(f"found '{tokens.next}', expected: {expected}")
         closing = tokens.take()
         if closing == ")":
             return tuple(sorted(found))
         if closing != ",":
-            raise ValueError(f"found '{closing}', expected: ',' or ')'")
+            raise Unparsable(f"found '{closing}', expected: ',' or ')'")
 
 
 def _checked(requirement: Requirement) -> Requirement:
@@ -178,7 +182,7 @@ def _checked(requirement: Requirement) -> Requirement:
             found.append(errors.invalid(f"values[{index}][{requirement.key}]", value, "; ".join(reasons)))
     if found:
         texts = [str(problem) for problem in found]
-        raise ValueError(texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]")
+        raise Unparsable(texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]")
     return requirement
 
 
@@ -193,21 +197,21 @@ class FieldTerm:
 
 @lru_cache(maxsize=1024)
 def parse_fields(text: str) -> tuple[FieldTerm, ...]:
-    """The terms of a field selector: "spec.nodeName=n1,status.phase!=Running". Raises ValueError in upstream's words."""
+    """The terms of a field selector: "spec.nodeName=n1,status.phase!=Running". Raises Unparsable in upstream's words."""
     return tuple(_term(text, part) for part in sorted(re.findall(r"(?:[^\\,]|\\.|\\$)+", text)))
 
 
 def _term(text: str, part: str) -> FieldTerm:
     found = re.match(r"(.*?)(!=|==|=)(.*)", part, re.DOTALL)
     if found is None:
-        raise ValueError(f"invalid selector: '{text}'; can't understand '{part}'")
+        raise Unparsable(f"invalid selector: '{text}'; can't understand '{part}'")
     return FieldTerm(found[1], _unescaped(found[3]), found[2] == "!=")
 
 
 def _unescaped(value: str) -> str:
     for piece in re.findall(r"\\.?|[,=]", value):
         if piece in (",", "="):
-            raise ValueError(f"invalid field selector: unescaped character in value: {ord(piece)}")
+            raise Unparsable(f"invalid field selector: unescaped character in value: {ord(piece)}")
         if piece not in ("\\\\", "\\,", "\\="):
-            raise ValueError(f"invalid field selector: invalid escape sequence: {piece}")
+            raise Unparsable(f"invalid field selector: invalid escape sequence: {piece}")
     return re.sub(r"\\(.)", r"\1", value)

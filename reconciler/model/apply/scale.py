@@ -44,7 +44,7 @@ def parent(before: Entries, scale: Entries, api_version: str, paths: Paths) -> l
         if entry["apiVersion"] not in paths:
             continue
         path = paths[entry["apiVersion"]]
-        if path is None or not fields.has(entry["fieldsV1"], path) or owners.pop(managed.writer_of(entry), None):
+        if path is None or not fields.has(entry["fieldsV1"], path) or owners.pop(managed.writer_of(entry), None) is not None:
             kept.append(entry)
         elif rest := fields.difference(entry["fieldsV1"], fields.of(path)):
             kept.append({**entry, "fieldsV1": rest})

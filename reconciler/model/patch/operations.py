@@ -32,7 +32,7 @@ def json_patch(document: Any, operations: Any, *, strict: bool = True) -> Any:
     _require_operations(operations or [], strict)
     copied_bytes = 0
     try:
-        for operation in operations or ():
+        for operation in map(_or_empty, operations or ()):
             if operation.get("op") == "copy":
                 document, size = _copy(document, operation)
                 copied_bytes += size
@@ -55,7 +55,7 @@ def _require_operations(operations: Any, strict: bool) -> None:
         if operation is not None and not isinstance(operation, Mapping):
             raise errors.bad_request(f"{prefix}json: cannot unmarshal {_json_type(operation)} into Go value of type {name}")
         for field in _TEXT_FIELDS:
-            value = (operation or {}).get(field)
+            value = _or_empty(operation).get(field)
             if strict and value is not None and not isinstance(value, str):
                 text = f"json: cannot unmarshal {_json_type(value)} into Go struct field jsonPatchOp.{field} of type string"
                 raise errors.bad_request(prefix + text)
@@ -64,14 +64,17 @@ def _require_operations(operations: Any, strict: bool) -> None:
         raise errors.StatusError(413, "RequestEntityTooLarge", f"Request entity too large: {text}")
 
 
+def _or_empty(operation: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    return operation or {}
+
+
 def _json_type(value: Any) -> str:
     name = govalue.type_name(value)
     return {"int64": "number", "float64": "number", "[]interface {}": "array", "map[string]interface {}": "object"}.get(name, name)
 
 
 def _apply(document: Any, operation: Mapping[str, Any]) -> Any:
-    kind = (operation or {}).get("op")
-    value = (operation or {}).get("value")
+    kind, value = operation.get("op"), operation.get("value")
     if kind == "add":
         return _changed(document, _path(operation, "path"), lambda container, key: _added(container, key, value))
     if kind == "remove":
