@@ -15,6 +15,7 @@ Decides nothing about objects itself (plan.py) and judges no document (the API d
 import asyncio
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +28,21 @@ from reconciler.loop.perform import Performer
 from reconciler.model import meta, plan
 from reconciler.model.schema import Schemas
 
-QUIET_SECONDS = 0.005  # without an event before the folder is read
-MAX_NOISE_SECONDS = 0.25  # of events before it is read all the same
-MAX_BUSY_SECONDS = 10.0  # that git may take for a checkout
-YOUNG_SECONDS = 0.06  # until a file that was written a moment ago is looked at again
-PRUNE_SECONDS = 1.0  # that a document must be gone
-PRUNE_RETRY_SECONDS = 10.0
-RESCAN_SECONDS = 15.0
 SLICE = 200  # identities planned at once, a few milliseconds
 NEVER = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How soon things are done, all in seconds."""
+
+    quiet_seconds: float = 0.005  # without an event before the folder is read
+    noise_seconds: float = 0.25  # of events before it is read all the same
+    busy_seconds: float = 10.0  # that git may take for a checkout
+    young_seconds: float = 0.06  # until a file that was written a moment ago is looked at again
+    prune_seconds: float = 1.0  # that a document must be gone
+    prune_retry_seconds: float = 10.0
+    rescan_seconds: float = 15.0
 
 
 class Agent:
@@ -55,13 +62,13 @@ class Agent:
         *,
         name: str = "default",
         tell: Callable[[str], None] = lambda line: None,
-        rescan_seconds: float = RESCAN_SECONDS,
+        pace: Pace = Pace(),
     ) -> None:
         self._cache = cache
         self._clock = clock
         self._name = name
         self._root = root
-        self._rescan_seconds = rescan_seconds
+        self._pace = pace
         self._ownership = marks.Ownership(schemas)
         self._performer = perform.Performer(cache, schemas, performers, name)
         self._publisher = publish.Publisher(name, root, cache, clock, performers, tell)
@@ -154,7 +161,7 @@ class Agent:
     async def _sleep(self) -> None:
         """Until something wakes it or a deadline passes."""
         now = self._clock.monotonic()
-        self._look_at = min(self._look_at, now + self._rescan_seconds)
+        self._look_at = min(self._look_at, now + self._pace.rescan_seconds)
         deadline = min(self._look_at, self._prune_at, self._patience.next_deadline())
         waits = [asyncio.ensure_future(self._woken.wait()), asyncio.ensure_future(self._clock.sleep(deadline - now))]
         try:
@@ -168,10 +175,10 @@ class Agent:
         """Let a burst of events end, and git finish, before the folder is read."""
         began = self._clock.monotonic()
         while (now := self._clock.monotonic()) >= self._look_at:
-            noisy = now - self._noise_at < QUIET_SECONDS and now - began < MAX_NOISE_SECONDS
-            if not noisy and not (self._source.is_busy() and now - began < MAX_BUSY_SECONDS):
+            noisy = now - self._noise_at < self._pace.quiet_seconds and now - began < self._pace.noise_seconds
+            if not noisy and not (self._source.is_busy() and now - began < self._pace.busy_seconds):
                 return
-            await self._clock.sleep(QUIET_SECONDS)
+            await self._clock.sleep(self._pace.quiet_seconds)
 
     # One step.
 
@@ -195,12 +202,12 @@ class Agent:
             return
         now = self._clock.monotonic()
         if look.scan.young:
-            self._look_at = min(self._look_at, now + YOUNG_SECONDS)
+            self._look_at = min(self._look_at, now + self._pace.young_seconds)
         if self._files != look.scan.files or was_halted or not self._first.is_set():
             self._files = look.scan.files
             self._resolve()
         if was_halted and self._halt is None:
-            self._prune_at = now + PRUNE_SECONDS
+            self._prune_at = now + self._pace.prune_seconds
 
     def _resolve(self) -> None:
         """Take over what the files say now; what became different is touched."""
@@ -223,7 +230,7 @@ class Agent:
         for identity in gone:
             self._patience.forget(identity)
         if gone or self._kept or not self._first.is_set():
-            self._prune_at = self._clock.monotonic() + PRUNE_SECONDS
+            self._prune_at = self._clock.monotonic() + self._pace.prune_seconds
 
     async def _apply(self) -> None:
         """Apply what was touched, in slices that leave the loop to others, in the order of kinds."""
@@ -251,7 +258,7 @@ class Agent:
         if self._halt is not None or self._look is None:
             return
         if self._cache.roster is not self._roster:
-            self._prune_at = self._clock.monotonic() + PRUNE_SECONDS
+            self._prune_at = self._clock.monotonic() + self._pace.prune_seconds
             return
         self._doubted = frozenset(problem.path for problem in self._problems())
         decision = gitops.prunes(self._context(), self._doubted, self._look.scan.closed)
@@ -259,7 +266,7 @@ class Agent:
         outcome = await self._performer.run(decision.todo, self._wanted, self._roster)
         self._take(outcome)
         if outcome.refused:
-            self._prune_at = self._clock.monotonic() + PRUNE_RETRY_SECONDS
+            self._prune_at = self._clock.monotonic() + self._pace.prune_retry_seconds
 
     def _take(self, outcome: perform.Outcome) -> None:
         now = self._clock.monotonic()
@@ -309,7 +316,7 @@ class Agent:
     async def _publish(self, began: float) -> None:
         problems = self._problems()
         if self._kept and self._doubted != frozenset(problem.path for problem in problems) and self._prune_at == NEVER:
-            self._prune_at = self._clock.monotonic() + PRUNE_SECONDS
+            self._prune_at = self._clock.monotonic() + self._pace.prune_seconds
         if self._changes:
             metrics.DURATION.labels("Sync", self._name, "").observe(self._clock.monotonic() - began)
             metrics.SYNCS.labels(self._name, "", "default", "Failed" if problems else "Succeeded").inc()

@@ -1,0 +1,126 @@
+"""The agent over a real API with its journal in memory, on a real folder, at a quick pace."""
+
+import asyncio
+import contextlib
+import pathlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from reconciler import kinds
+from reconciler.api import apiserver
+from reconciler.client import protocol
+from reconciler.gitops import agent, sync
+from reconciler.kit import clock as clocks
+from reconciler.kit import tasks
+from reconciler.loop import cache as caches
+from reconciler.loop import events, perform
+from reconciler.model import errors, meta, plan
+from tests.unit.api.memory import MemoryJournal
+
+PACE = agent.Pace(quiet_seconds=0.002, young_seconds=0.06, prune_seconds=0.1, prune_retry_seconds=0.1, rescan_seconds=0.3)
+USER = protocol.Origin(actor="user/test")
+PATIENCE_SECONDS = 20.0
+
+
+class World:
+    def __init__(self, root: pathlib.Path) -> None:
+        self.root = root
+        self.clock = clocks.SystemClock()
+        self.journal = MemoryJournal()
+        self.api = apiserver.ApiServer(self.journal, kinds.builtin().with_kinds([sync.KIND]), self.clock)
+        self.client = self.api.client("test")
+        self.told: list[str] = []
+        self.writes: list[plan.Action] = []
+        self._tasks = tasks.Tasks()
+
+    async def start(self) -> None:
+        """Once more, as after a restart of the daemon."""
+        self._tasks = tasks.Tasks()
+        self.cache = caches.Cache(self.client, self.clock)
+        recorder = events.Recorder(self.client, self.clock)
+        api = perform.Api(self.client, self.clock)
+
+        async def counted(action: plan.Action, origin: protocol.Origin) -> protocol.Written | None:
+            if getattr(action, "kind", "") != sync.KIND.id:
+                self.writes.append(action)
+            return await api.perform(action, origin)
+
+        performers: dict[type, perform.Performer] = {plan.Patch: counted, plan.Delete: counted, plan.Emit: recorder.perform}
+        self.agent = agent.Agent(self.cache, self.clock, self.api.schemas, performers, self.root, tell=self.told.append, pace=PACE)
+        self._tasks.start(self.cache.run(), "cache")
+        self._tasks.start(recorder.run(), "events")
+        self._tasks.start(self.agent.run(), "gitops")
+        await self.agent.synced()
+
+    async def stop(self) -> None:
+        await self._tasks.close()
+
+    def write(self, path: str, text: str) -> None:
+        target = self.root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+
+    async def get(self, kind: str, name: str, namespace: str = "default") -> meta.Obj | None:
+        try:
+            return await self.client.get(kind, namespace, name)
+        except errors.StatusError as error:
+            if error.code != 404:
+                raise
+            return None
+
+    async def patch(self, kind: str, name: str, patch: Any, namespace: str = "default") -> None:
+        action = plan.Patch(kind=kind, namespace=namespace, name=name, type="merge", patch=patch, why="test", manager="kubectl-edit")
+        await self.client.perform(action, USER)
+
+    async def delete(self, kind: str, name: str, namespace: str = "default") -> None:
+        await self.client.perform(plan.Delete(kind=kind, namespace=namespace, name=name, why="test"), USER)
+
+    async def data(self, name: str, namespace: str = "default") -> Any:
+        """The data of a ConfigMap, None where there is none."""
+        found = await self.get("configmaps", name, namespace)
+        return None if found is None else dict(found.get("data") or {})
+
+    async def until(self, fulfilled: Callable[[], Any], what: str = "") -> Any:
+        """Wait until `fulfilled` (which may be asynchronous) is true, and return what it gave."""
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while True:
+                    found = fulfilled()
+                    if asyncio.iscoroutine(found):
+                        found = await found
+                    if found:
+                        return found
+                    await self._moved()
+        except TimeoutError:
+            raise AssertionError(f"never came: {what}; {self.agent.report()}") from None
+
+    async def _moved(self) -> None:
+        """A moment for the world to go on; what is waited for decides, not how long this is."""
+        await asyncio.to_thread(lambda: None)
+        await self.clock.sleep(0.005)
+
+    def state(self) -> str:
+        return str(self.agent.report()[0]["state"])
+
+    def reasons(self) -> set[str]:
+        return {condition["reason"] for condition in self.agent.report()[0]["conditions"]}
+
+    def errors(self) -> list[str]:
+        return list(self.agent.report()[0]["errors"])
+
+
+@contextlib.asynccontextmanager
+async def running(root: pathlib.Path) -> AsyncIterator[World]:
+    world = World(root)
+    await world.api.start()
+    await world.start()
+    try:
+        yield world
+    finally:
+        await world.stop()
+        await world.api.close()
+
+
+def config(name: str, value: str = "", namespace: str = "") -> str:
+    where = f", namespace: {namespace}" if namespace else ""
+    return f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}{where}}}\n" + (f"data: {{k: {value!r}}}\n" if value else "")
