@@ -7,6 +7,7 @@ the channel, whose closing by exec means success.
 
     argv, env, cwd, uid, gid, groups, nested_user     as execve, setuid, setgroups take them; gid null: the account's
     root: {lower: [DIR], dir: DIR, read_only}         an overlay with its own upper layer; absent: the host's root
+    root: {parts: [DIR], dir: DIR, read_only}         an overlay for each of these folders of the host
     mounts: [{source, sub, attributes, propagation, target} | {type, source, target, flags, data}]
     masked, read_only_paths, links: [[to, path]]      inside the new root
     cgroups: [{dir, files: [[name, value]]}]          made by the shim, entered here
@@ -171,12 +172,14 @@ def _build_root(spec: dict[str, Any]) -> None:
     """A new root from an overlay and mounts. Targets resolve inside it, for it is the root when they are made."""
     root = spec["root"]
     linux.mount("none", "/", flags=linux.MS_REC | linux.MS_SLAVE)
-    merged, upper, work = (os.path.join(root["dir"], part) for part in ("merged", "upper", "work"))
-    for folder in (merged, upper, work):
-        os.makedirs(folder, 0o755, exist_ok=True)
-    lower = ":".join(layer.replace("\\", "\\\\").replace(":", "\\:") for layer in root["lower"])
-    options = f"lowerdir={lower},upperdir={upper},workdir={work}{',userxattr' if root.get('userxattr') else ''}"
-    linux.mount("overlay", merged, "overlay", linux.MS_NODEV, options)
+    merged = os.path.join(root["dir"], "merged")
+    if "parts" in root:
+        _make_directory(merged)
+        linux.attach_tree(linux.clone_tree(merged, linux.MOUNT_ATTR_NODEV), merged)
+        for part in root["parts"]:
+            _overlay_part(root, part, merged + part)
+    else:
+        _overlay(root, root["lower"], root["dir"], merged)
     trees = [_source_tree(entry) if "type" not in entry else -1 for entry in spec["mounts"]]
     os.chdir(merged)
     linux.pivot_root(".", ".")
@@ -199,6 +202,23 @@ def _build_root(spec: dict[str, Any]) -> None:
     os.chdir("/")
     if root.get("read_only"):
         linux.mount("none", "/", flags=0x20 | linux.MS_BIND | linux.MS_RDONLY | linux.MS_NODEV)  # 0x20: MS_REMOUNT
+
+
+def _overlay(root: dict[str, Any], lower: Sequence[str], folder: str, merged: str) -> None:
+    upper, work = os.path.join(folder, "upper"), os.path.join(folder, "work")
+    for directory in (merged, upper, work):
+        _make_directory(directory)
+    layers = ":".join(layer.replace("\\", "\\\\").replace(":", "\\:") for layer in lower)
+    options = f"lowerdir={layers},upperdir={upper},workdir={work}{',userxattr' if root.get('userxattr') else ''}"
+    linux.mount("overlay", merged, "overlay", linux.MS_NODEV, options)
+
+
+def _overlay_part(root: dict[str, Any], part: str, target: str) -> None:
+    """One folder of the host; read-only where it has mounts below, which no user namespace may uncover."""
+    try:
+        _overlay(root, [part], root["dir"] + "/parts" + part, target)
+    except OSError:
+        linux.attach_tree(linux.clone_tree(part, linux.MOUNT_ATTR_RDONLY | linux.MOUNT_ATTR_NODEV), target)
 
 
 def _source_tree(entry: dict[str, Any]) -> int:

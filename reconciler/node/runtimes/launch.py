@@ -102,13 +102,18 @@ def _files(around: Surroundings, sandbox: types.SandboxSpec, spec: types.Contain
     targets = {os.path.normpath(mount.target) for mount in volumes}
     host = [mount for mount in rootfs.host_mounts(around.hidden) if mount["target"] not in targets] if image.is_host else []
     masked = [path for path in rootfs.host_masked() if path not in targets] if image.is_host else []
+    root: dict[str, Any] = {"dir": str(folder), "read_only": spec.security.read_only_root, "userxattr": around.mode == "userns"}
+    links = rootfs.links()
+    if image.is_host and around.mode == "userns":
+        root["parts"], top_links = rootfs.host_parts(around.hidden)
+        links = top_links + links
+    else:
+        root["lower"] = list(image.lower)
     return {
-        "root": {
-            "lower": list(image.lower), "dir": str(folder), "read_only": spec.security.read_only_root, "userxattr": around.mode == "userns",
-        },
+        "root": root,
         "mounts": [*host, *kernel, *map(rootfs.volume, volumes)],
         "masked": masked + ([] if privileged else list(rootfs.MASKED)),
         "read_only_paths": [] if privileged else list(rootfs.READ_ONLY),
-        "links": rootfs.links(),
+        "links": links,
         "host_pid": sandbox.host_pid,
-    }  # fmt: skip
+    }

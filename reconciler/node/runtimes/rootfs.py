@@ -76,6 +76,18 @@ def host_mounts(hidden: Sequence[str]) -> list[dict[str, Any]]:
     return mounts
 
 
+def host_parts(hidden: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """The host's top folders that a container sees, and the top symbolic links [to, path].
+
+    For user namespaces: there the host's root as a whole cannot be a layer, for it has mounts that are locked.
+    """
+    skipped = {"/proc", "/sys", "/dev", *HOST_HIDDEN_FOLDERS, *hidden}
+    with os.scandir("/") as entries:
+        found = sorted(entries, key=lambda entry: entry.name)
+    parts = [e.path for e in found if e.is_dir(follow_symlinks=False) and e.path not in skipped and os.access(e.path, os.R_OK | os.X_OK)]
+    return parts, [[os.readlink(e.path), e.path] for e in found if e.is_symlink()]
+
+
 def host_masked() -> list[str]:
     """Single files of the host that no container may read."""
     keys = sorted(str(path) for path in Path("/etc/ssh").glob("ssh_host_*_key")) if os.access("/etc/ssh", os.R_OK) else []
