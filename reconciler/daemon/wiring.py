@@ -11,6 +11,8 @@ from reconciler.api import apiserver, server
 from reconciler.client import protocol
 from reconciler.daemon import exposition, heap, introspection, narrator
 from reconciler.daemon.config import Config
+from reconciler.gitops import agent as gitops
+from reconciler.gitops import sync
 from reconciler.kit import clock as clocks
 from reconciler.kit import tasks
 from reconciler.loop import cache as caches
@@ -51,13 +53,18 @@ class Daemon:
         await self.cache.synced()
         self._start_controllers()
         self._start_scheduler()
-        self.introspection = introspection.Introspection(self.journal, self.cache, self.clock, self.drivers, None, None, self.notes)
+        if self.config.runtime == "sim":
+            self._start_simulation()
+        folder = self._follow_folder()
+        self.introspection = introspection.Introspection(self.journal, self.cache, self.clock, self.drivers, None, folder, self.notes)
         await self._expose()
         self.tasks.start(heap.watch(), "heap")
         self.cache.subscribe([plan.EVERY_KIND], self._narrate)
+        if folder is not None:
+            await folder.synced()
 
     def _roster(self) -> Roster:
-        return kinds.builtin()
+        return kinds.builtin().with_kinds([sync.KIND])
 
     def _api_settings(self) -> apiserver.Settings:
         first, last = self.config.node_ports
@@ -91,9 +98,21 @@ class Daemon:
         from reconciler.scheduler import agent  # numpy takes 130 ms: the API listens already
 
         client = self.client("kube-scheduler")
-        recorder = events.Recorder(client, self.clock)
-        self.tasks.start(recorder.run(), "events of the scheduler")
-        self.tasks.start(agent.Agent(client, self.cache, self.clock, recorder.perform).run(), "scheduler")
+        record = self.performers(client, "the scheduler")[plan.Emit]
+        self.tasks.start(agent.Agent(client, self.cache, self.clock, record).run(), "scheduler")
+
+    def _start_simulation(self) -> None:
+        from reconciler.node.sim import agent
+
+        self.tasks.start(agent.Agent(self.client("kubelet"), self.cache, self.clock, self.config.nodes).run(), "simulated nodes")
+
+    def _follow_folder(self) -> gitops.Agent | None:
+        if self.config.folder is None:
+            return None
+        performers = self.performers(self.client("reconciler-gitops"), "the folder")
+        made = gitops.Agent(self.cache, self.clock, self.api.schemas, performers, self.config.folder.absolute(), tell=self.say)
+        self.tasks.start(made.run(), "folder")
+        return made
 
     async def _expose(self) -> None:
         host, _, port = self.config.metrics_listen.rpartition(":")
@@ -124,21 +143,18 @@ class Daemon:
         """The in-process client whose writes carry `manager` as their field manager."""
         return self.api.client(manager)
 
-    def driver(self, actor: str, manager: str, performers: dict[type, perform.Performer] | None = None) -> drivers.Driver:
-        """A driver over the shared cache, with the API's performers and an event recorder of its own."""
-        client = self.client(manager)
+    def performers(self, client: protocol.Client, whose: str) -> dict[type, perform.Performer]:
+        """Who performs the actions that every component may plan; events are written in the background."""
         api = perform.Api(client, self.clock)
         recorder = events.Recorder(client, self.clock)
-        self.tasks.start(recorder.run(), f"events of {actor}")
-        all_performers: dict[type, perform.Performer] = {
-            plan.Create: api.perform,
-            plan.Update: api.perform,
-            plan.Patch: api.perform,
-            plan.Delete: api.perform,
-            plan.Emit: recorder.perform,
-            **(performers or {}),
-        }
-        made = drivers.Driver(client, self.cache, self.clock, all_performers, actor=actor)
+        self.tasks.start(recorder.run(), f"events of {whose}")
+        written: dict[type, perform.Performer] = dict.fromkeys((plan.Create, plan.Update, plan.Patch, plan.Delete), api.perform)
+        return {**written, plan.Emit: recorder.perform}
+
+    def driver(self, actor: str, manager: str, own: Mapping[type, perform.Performer] | None = None) -> drivers.Driver:
+        """A driver over the shared cache; `own` performs the actions that only this component plans."""
+        client = self.client(manager)
+        made = drivers.Driver(client, self.cache, self.clock, {**self.performers(client, actor), **(own or {})}, actor=actor)
         self.drivers.append(made)
         return made
 
