@@ -1,10 +1,12 @@
 """DaemonSet: one pod on every node that fits."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reconciler.kinds import columns, pod_defaults, workload
-from reconciler.model import meta
+from reconciler.kinds.rules import check, templates
+from reconciler.model import errors, meta
+from reconciler.model.errors import FieldError
 from reconciler.model.kind import Health, Kind, Version, status_of
 
 GENERATION_ANNOTATION = "deprecated.daemonset.template.generation"
@@ -42,6 +44,43 @@ def prepare(daemon_set: meta.Obj, old: meta.Obj | None) -> meta.Obj:
     return meta.put(daemon_set, ("metadata", "annotations", GENERATION_ANNOTATION), str(count)) if count else daemon_set
 
 
+def validate(daemon_set: meta.Obj, old: meta.Obj | None) -> Iterator[FieldError]:
+    spec, template = meta.spec(daemon_set), workload.template(daemon_set)
+    chosen = spec.get("selector")
+    yield from check.label_selector("spec.selector", chosen)
+    if templates.is_parseable(chosen):
+        yield from templates.selected("spec.template", template, templates.parsed(chosen))
+    if chosen is not None and not chosen.get("matchLabels") and not chosen.get("matchExpressions"):
+        yield errors.invalid("spec.selector", check.shown_selector(chosen), "empty selector is invalid for daemonset")
+    yield from templates.template("spec.template", template)
+    yield from templates.always_restarting("spec.template", template, "DaemonSet")
+    yield from check.non_negative("spec.minReadySeconds", spec.get("minReadySeconds"))
+    yield from _validate_strategy(spec.get("updateStrategy") or {})
+    yield from check.non_negative("spec.revisionHistoryLimit", spec.get("revisionHistoryLimit"))
+    yield from workload.selector_kept(daemon_set, old)
+
+
+def _validate_strategy(wanted: Mapping[str, Any]) -> Iterator[FieldError]:
+    kind, rolling = wanted.get("type", ""), wanted.get("rollingUpdate")
+    path = "spec.updateStrategy.rollingUpdate"
+    if kind == "OnDelete":
+        return
+    if kind != "RollingUpdate":
+        shown = check.internal(wanted, Type="", RollingUpdate=None) or {}
+        shown["RollingUpdate"] = check.internal(rolling, MaxUnavailable=0, MaxSurge=0)
+        yield errors.not_supported("spec.updateStrategy", shown, ("RollingUpdate", "OnDelete"))
+        return
+    unavailable, surge = (rolling or {}).get("maxUnavailable", 0), (rolling or {}).get("maxSurge", 0)
+    for name, value in (("maxUnavailable", unavailable), ("maxSurge", surge)):
+        yield from check.int_or_percent(f"{path}.{name}", value)
+    for name, value in (("maxUnavailable", unavailable), ("maxSurge", surge)):
+        yield from check.not_above_100_percent(f"{path}.{name}", value)
+    if not templates.zero(unavailable) and not templates.zero(surge):
+        yield errors.invalid(f"{path}.maxSurge", surge, "may not be set when maxUnavailable is non-zero")
+    if templates.zero(unavailable) and templates.zero(surge):
+        yield errors.required(f"{path}.maxUnavailable", "cannot be 0 when maxSurge is 0")
+
+
 def health(daemon_set: meta.Obj) -> Health:
     wanted = workload.count(daemon_set, "desiredNumberScheduled")
     if not workload.observed(daemon_set):
@@ -70,6 +109,7 @@ KIND = Kind(
     subresources=(status_of("DaemonSet"),),
     prepare=prepare,
     prepare_status=workload.keep_spec,
+    validate=validate,
     has_generation=True,
     columns=(
         columns.NAME,

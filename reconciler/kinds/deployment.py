@@ -1,10 +1,12 @@
 """Deployment: rolls pods from one template to the next through ReplicaSets."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reconciler.kinds import columns, pod_defaults, workload
-from reconciler.model import meta
+from reconciler.kinds.rules import check, templates
+from reconciler.model import errors, meta
+from reconciler.model.errors import FieldError
 from reconciler.model.kind import Health, Kind, Version, scale, status_of
 
 PROGRESS_SECONDS = 600
@@ -55,6 +57,44 @@ def _default_strategy(wanted: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**wanted, "rollingUpdate": rolling}
 
 
+def validate(deployment: meta.Obj, old: meta.Obj | None) -> Iterator[FieldError]:
+    spec = meta.spec(deployment)
+    yield from check.non_negative("spec.replicas", spec.get("replicas"))
+    chosen = spec.get("selector")
+    yield from templates.label_selector("spec.selector", chosen, "deployment")
+    if templates.is_parseable(chosen):
+        yield from templates.replicated("spec.template", workload.template(deployment), templates.parsed(chosen))
+    else:
+        yield errors.invalid("spec.selector", check.shown_selector(chosen), "invalid label selector")
+    yield from _validate_strategy(spec.get("strategy") or {})
+    min_ready, deadline = spec.get("minReadySeconds", 0), spec.get("progressDeadlineSeconds")
+    yield from check.non_negative("spec.minReadySeconds", min_ready)
+    yield from check.non_negative("spec.revisionHistoryLimit", spec.get("revisionHistoryLimit"))
+    yield from check.non_negative("spec.progressDeadlineSeconds", deadline)
+    if deadline is not None and deadline <= min_ready:
+        yield errors.invalid("spec.progressDeadlineSeconds", deadline, "must be greater than minReadySeconds")
+    yield from workload.selector_kept(deployment, old)
+
+
+def _validate_strategy(wanted: Mapping[str, Any]) -> Iterator[FieldError]:
+    kind, rolling = wanted.get("type", ""), wanted.get("rollingUpdate")
+    path = "spec.strategy.rollingUpdate"
+    if kind == "Recreate":
+        if rolling is not None:
+            yield errors.forbidden(path, "may not be specified when strategy `type` is 'Recreate'")
+    elif kind == "RollingUpdate":
+        unavailable, surge = (rolling or {}).get("maxUnavailable", 0), (rolling or {}).get("maxSurge", 0)
+        yield from check.int_or_percent(f"{path}.maxUnavailable", unavailable)
+        yield from check.int_or_percent(f"{path}.maxSurge", surge)
+        if templates.zero(unavailable) and templates.zero(surge):
+            yield errors.invalid(f"{path}.maxUnavailable", unavailable, "may not be 0 when `maxSurge` is 0")
+        yield from check.not_above_100_percent(f"{path}.maxUnavailable", unavailable)
+    else:
+        shown = check.internal(wanted, Type="", RollingUpdate=None) or {}
+        shown["RollingUpdate"] = check.internal(rolling, MaxUnavailable=0, MaxSurge=0)
+        yield errors.not_supported("spec.strategy", shown, ("Recreate", "RollingUpdate"))
+
+
 def health(deployment: meta.Obj) -> Health:
     """As `kubectl rollout status` tells it."""
     progressing = workload.condition(deployment, "Progressing")
@@ -86,6 +126,7 @@ KIND = Kind(
     subresources=(scale(), status_of("Deployment")),
     prepare=workload.keep_status,
     prepare_status=workload.keep_spec,
+    validate=validate,
     has_generation=True,
     columns=(
         columns.NAME,

@@ -20,8 +20,8 @@ CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
 
 
 def filled(obj: Spec, defaults: Mapping[str, Any]) -> Spec:
-    """`obj` with every absent field of `defaults`; `obj` itself where none is."""
-    missing = {name: value for name, value in defaults.items() if name not in obj}
+    """`obj` with every absent or null field of `defaults`; `obj` itself where none is."""
+    missing = {name: value for name, value in defaults.items() if obj.get(name) is None}
     return {**obj, **missing} if missing else obj
 
 

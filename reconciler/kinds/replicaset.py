@@ -1,7 +1,11 @@
 """ReplicaSet: a number of equal pods."""
 
+from collections.abc import Iterator
+
 from reconciler.kinds import columns, pod_defaults, workload
-from reconciler.model import meta
+from reconciler.kinds.rules import check, templates
+from reconciler.model import errors, meta
+from reconciler.model.errors import FieldError
 from reconciler.model.kind import Health, Kind, Version, scale, status_of
 
 replicas = workload.replicas
@@ -19,6 +23,19 @@ def available_replicas(replica_set: meta.Obj) -> int:
 def default(replica_set: meta.Obj) -> meta.Obj:
     replica_set = pod_defaults.template(replica_set)
     return pod_defaults.inside(replica_set, "spec", lambda spec: pod_defaults.filled(spec, {"replicas": 1}))
+
+
+def validate(replica_set: meta.Obj, old: meta.Obj | None) -> Iterator[FieldError]:
+    spec = meta.spec(replica_set)
+    yield from check.non_negative("spec.replicas", spec.get("replicas"))
+    yield from check.non_negative("spec.minReadySeconds", spec.get("minReadySeconds"))
+    chosen = spec.get("selector")
+    yield from templates.label_selector("spec.selector", chosen, "deployment")
+    if templates.is_parseable(chosen):
+        yield from templates.replicated("spec.template", workload.template(replica_set), templates.parsed(chosen))
+    else:
+        yield errors.invalid("spec.selector", check.shown_selector(chosen), "invalid label selector")
+    yield from workload.selector_kept(replica_set, old)
 
 
 def health(replica_set: meta.Obj) -> Health:
@@ -41,6 +58,7 @@ KIND = Kind(
     subresources=(scale(), status_of("ReplicaSet")),
     prepare=workload.empty_status(replicas=0),
     prepare_status=workload.keep_spec,
+    validate=validate,
     has_generation=True,
     columns=(
         columns.NAME,

@@ -1,10 +1,12 @@
 """ReplicationController, the ReplicaSet of old, and PodTemplate."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reconciler.kinds import columns, pod_defaults, replicaset, workload
-from reconciler.model import meta, selectors
+from reconciler.kinds.rules import check, templates
+from reconciler.model import errors, meta, selectors
+from reconciler.model.errors import FieldError
 from reconciler.model.kind import Kind, Version, scale, status_of
 from reconciler.model.selectors import Selector
 
@@ -23,6 +25,24 @@ def default(controller: meta.Obj) -> meta.Obj:
     missing = {"replicas": 1, "selector": labels} if labels else {"replicas": 1}
     controller = pod_defaults.inside(controller, "spec", lambda spec: pod_defaults.filled(spec, missing))
     return controller if meta.labels(controller) or not labels else meta.put(controller, ("metadata", "labels"), labels)
+
+
+def validate(controller: meta.Obj, _: meta.Obj | None) -> Iterator[FieldError]:
+    spec = meta.spec(controller)
+    yield from check.non_negative("spec.minReadySeconds", spec.get("minReadySeconds"))
+    chosen = spec.get("selector") or {}
+    if not chosen:
+        yield errors.required("spec.selector")
+    yield from check.non_negative("spec.replicas", spec.get("replicas"))
+    if spec.get("template") is None:
+        yield errors.required("spec.template")
+    else:
+        wanted = selectors.from_labels(chosen) if chosen else selectors.EVERYTHING
+        yield from templates.replicated("spec.template", workload.template(controller), wanted)
+
+
+def validate_template(obj: meta.Obj, _: meta.Obj | None) -> Iterator[FieldError]:
+    return templates.template("template", obj.get("template") or {})
 
 
 def default_template(obj: meta.Obj) -> meta.Obj:
@@ -51,6 +71,7 @@ KINDS = (
         subresources=(scale(), status_of("ReplicationController")),
         prepare=workload.empty_status(replicas=0),
         prepare_status=workload.keep_spec,
+        validate=validate,
         has_generation=True,
         columns=(
             columns.NAME,
@@ -71,6 +92,7 @@ KINDS = (
         plural="podtemplates",
         singular="podtemplate",
         versions=(Version(name="v1", schema="io.k8s.api.core.v1.PodTemplate", default=default_template),),
+        validate=validate_template,
         has_generation=True,
         columns=(
             columns.NAME,

@@ -1,9 +1,11 @@
 """What ReplicaSet, Deployment, StatefulSet, DaemonSet and their like have in common: replicas, selector, template."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from reconciler.kinds.rules import check
 from reconciler.model import meta, selectors
+from reconciler.model.errors import FieldError
 from reconciler.model.selectors import Selector
 
 HISTORY_LIMIT = 10
@@ -53,6 +55,13 @@ def keep_status(obj: meta.Obj, old: meta.Obj | None) -> meta.Obj:
 def keep_spec(obj: meta.Obj, old: meta.Obj | None) -> meta.Obj:
     """The usual strategy of the status subresource."""
     return obj if old is None else {**obj, "spec": old.get("spec") or meta.EMPTY}
+
+
+def selector_kept(obj: meta.Obj, old: meta.Obj | None) -> Iterator[FieldError]:
+    """A selector never changes: the pods it chose would be forgotten."""
+    if old is not None:
+        new = meta.spec(obj).get("selector")
+        yield from check.immutable("spec.selector", new, meta.spec(old).get("selector"), check.shown_selector(new))
 
 
 def empty_status(**fields: Any) -> Callable[[meta.Obj, meta.Obj | None], meta.Obj]:

@@ -39,7 +39,7 @@ class Decoded:
 
 @dataclass(slots=True)
 class Field:
-    """One field of a Go struct. `presence` is '=', '-' or '*' (kinds/schema/shapes.py)."""
+    """One field of a Go struct. `presence` is '=', '-', '*' or '~' (kinds/schema/shapes.py)."""
 
     name: str
     owner: str  # the struct's short name, "Container"
@@ -70,7 +70,7 @@ def zero(node: Node) -> Any:
     if node.format in ("quantity", "int-or-string"):
         return "0" if node.format == "quantity" else 0
     if node.type == "object" and node.properties and node.name:
-        return {f.name: f.zero for f in _fields(node).values() if f.presence == "="}
+        return {f.name: f.zero for f in _fields(node).values() if f.presence in "=~"}
     return SCALARS.get(node.type) if node.format not in ("date-time", "micro-time", "byte") else None
 
 
@@ -89,7 +89,7 @@ def _fields(node: Node) -> Mapping[str, Field]:
         for name, child in node.fields():
             if name in node.shape:
                 made[name].decode = _lazily(child, made[name].go_type)
-                made[name].zero = zero(child)
+                made[name].zero = None if made[name].presence == "~" else zero(child)
     found: Mapping[str, Field] = node.struct
     return found
 
@@ -117,7 +117,7 @@ def _decoder_of(node: Node, go_type: str) -> Decoder:
 
 def _struct_of(node: Node, go_type: str) -> Decoder:
     fields = _fields(node)
-    always = tuple(f for f in fields.values() if f.presence == "=")
+    always = tuple(f for f in fields.values() if f.presence in "=~")
 
     def struct(value: Any, trail: Trail | None, unknown: list[str]) -> Any:
         if type(value) is not dict:
@@ -129,7 +129,7 @@ def _struct_of(node: Node, go_type: str) -> Decoder:
                 unknown.append(path(trail, name))
             elif item is not None:
                 decoded = known.decode(item, (trail, known), unknown)
-                if decoded or known.presence == "*" or (known.presence == "=" and type(decoded) is str):
+                if decoded or known.presence in "*~" or (known.presence == "=" and type(decoded) is str):
                     result[name] = decoded
         for known in always:
             if known.name not in result:

@@ -30,7 +30,17 @@ def required(path: str, detail: str = "") -> FieldError:
 
 
 def invalid(path: str, value: Any, detail: str) -> FieldError:
-    return FieldError(path, "FieldValueInvalid", f"Invalid value: {shown(value)}: {detail}")
+    return FieldError(path, "FieldValueInvalid", f"Invalid value: {shown(value)}{': ' if detail else ''}{detail}")
+
+
+def invalid_whole(path: str, detail: str) -> FieldError:
+    """Invalid, without quoting a value that says nothing."""
+    return FieldError(path, "FieldValueInvalid", f"Invalid value: {detail}")
+
+
+def not_found_in(path: str, value: Any, detail: str = "") -> FieldError:
+    """A reference to something that the object itself should hold, and does not."""
+    return FieldError(path, "FieldValueNotFound", f"Not found: {shown(value)}{': ' if detail else ''}{detail}")
 
 
 def forbidden(path: str, detail: str) -> FieldError:

@@ -201,6 +201,18 @@ def not_above_100_percent(path: str, value: Any) -> Iterator[FieldError]:
         yield errors.invalid(path, value, "must not be greater than 100%")
 
 
+def shown_labels(found: Mapping[str, str] | None) -> dict[str, str] | None:
+    """A map as errors quote it: in order of keys."""
+    return None if found is None else dict(sorted(found.items()))
+
+
+def shown_selector(selector: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if selector is None:
+        return None
+    parts = {"matchLabels": shown_labels(selector.get("matchLabels")), "matchExpressions": selector.get("matchExpressions")}
+    return {name: part for name, part in parts.items() if part}
+
+
 def label_selector(path: str, selector: Mapping[str, Any] | None) -> Iterator[FieldError]:
     if selector is None:
         return
@@ -224,9 +236,10 @@ def _expression(path: str, expression: Mapping[str, Any]) -> Iterator[FieldError
         yield from because(f"{path}.values[{index}]", value, names.label_value(value))
 
 
-def immutable(path: str, new: Any, old: Any) -> Iterator[FieldError]:
+def immutable(path: str, new: Any, old: Any, shown: Any = ...) -> Iterator[FieldError]:
+    """`shown` is what the message quotes, where that is not the new value as it is."""
     if new != old:
-        yield errors.invalid(path, new, IMMUTABLE)
+        yield errors.invalid(path, new if shown is ... else shown, IMMUTABLE)
 
 
 def distinct(path: str, values: Iterable[str], field: str = "") -> Iterator[FieldError]:

@@ -98,7 +98,7 @@ def ephemeral(path: str, containers: Sequence[Container], others: Sequence[Conta
         seen.add(name)
         target = one.get("targetContainerName")
         if target and target not in targets:
-            yield FieldError(f"{at}.targetContainerName", "FieldValueNotFound", f"Not found: {errors.shown(target)}")
+            yield errors.not_found_in(f"{at}.targetContainerName", target)
         for name in one:
             if name not in EPHEMERAL_FIELDS and one[name]:
                 yield errors.forbidden(f"{at}.{name}", NOT_EPHEMERAL)
@@ -316,7 +316,7 @@ def _mounts(
         if not name:
             yield errors.required(f"{at}.name")
         if name not in pod.volumes:
-            yield FieldError(f"{at}.name", "FieldValueNotFound", f"Not found: {errors.shown(name)}")
+            yield errors.not_found_in(f"{at}.name", name)
         if not target:
             yield errors.required(f"{at}.mountPath")
         if target in taken:
@@ -378,7 +378,7 @@ def _devices(path: str, devices: Sequence[Mapping[str, Any]], mounts: Sequence[M
             detail = "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode"
             yield errors.invalid(f"{at}.name", name, detail)
         if volume is None:
-            yield FieldError(f"{at}.name", "FieldValueNotFound", f"Not found: {errors.shown(name)}")
+            yield errors.not_found_in(f"{at}.name", name)
         if not target:
             yield errors.required(f"{at}.devicePath")
         if target in seen_paths:

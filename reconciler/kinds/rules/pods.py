@@ -22,7 +22,7 @@ LINUX_ONLY = "cannot be set for a windows pod"
 WINDOWS_ONLY = "windows options cannot be set for a linux pod"
 
 
-def spec(path: str, wanted: Spec) -> Iterator[FieldError]:
+def spec(path: str, wanted: Spec, *, is_template: bool = False) -> Iterator[FieldError]:
     known: dict[str, Mapping[str, Any]] = {}
     yield from volumes.volumes(f"{path}.volumes", wanted.get("volumes") or (), known)
     yield from _resource_claims(f"{path}.resourceClaims", wanted.get("resourceClaims") or ())
@@ -41,7 +41,7 @@ def spec(path: str, wanted: Spec) -> Iterator[FieldError]:
     yield from containers.ephemeral(f"{path}.ephemeralContainers", wanted.get("ephemeralContainers") or (), others, pod)
     if wanted.get("resources"):
         yield from resources.pod_requirements(f"{path}.resources", wanted["resources"], wanted)
-    if pod.host_network:
+    if pod.host_network and not is_template:
         yield from containers.host_network_ports(f"{path}.containers", regular)
         yield from containers.host_network_ports(f"{path}.initContainers", initial)
     yield from _policies(path, wanted)

@@ -147,6 +147,4 @@ def _claims(path: str, claims: Iterable[Mapping[str, Any]], known: tuple[str, ..
         seen.add(key)
         if name not in known:
             extra = " which is empty" if not known else ""
-            yield FieldError(
-                at, "FieldValueNotFound", f"Not found: {errors.shown(name)}: must be one of the names in pod.spec.resourceClaims{extra}"
-            )
+            yield errors.not_found_in(at, name, f"must be one of the names in pod.spec.resourceClaims{extra}")

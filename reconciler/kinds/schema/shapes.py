@@ -11,6 +11,7 @@ struct with its own number (`2 * ConfigMapVolumeSource VolumeSource:2`). Presenc
     =  always written, with its zero value when unset
     -  left out when it is the zero value
     *  a pointer: left out when unset, kept when zero
+    ~  a pointer: null when unset, kept when zero
 """
 
 import json
@@ -79,7 +80,7 @@ def fields(structs: dict[str, list[Field]], definition: str, via: str = "") -> I
 
 def presence(structs: dict[str, list[Field]], definition: str, go_type: str, options: tuple[str, ...]) -> str:
     if go_type.startswith("*"):
-        return "*" if "omitempty" in options or "omitzero" in options else "="
+        return "*" if "omitempty" in options or "omitzero" in options else "~"
     plain = not go_type.startswith(("[]", "map["))
     is_struct = plain and (go_type.rsplit(".", 1)[-1] in FOREIGN_STRUCTS or resolved(definition, go_type) in structs)
     return "-" if "omitzero" in options or ("omitempty" in options and not is_struct) else "="
