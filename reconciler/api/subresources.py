@@ -184,9 +184,8 @@ def _bound(call: Call, pod: meta.Obj, node: str, uid: str, annotations: Any, now
         raise call.conflict(f"pod {call.name} has non-empty .spec.schedulingGates")
     status = meta.status(pod)
     scheduled: dict[str, Any] = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now}
-    if meta.generation(pod):
-        scheduled["observedGeneration"] = meta.generation(pod)
     others = [condition for condition in status.get("conditions") or () if condition.get("type") != "PodScheduled"]
+    status = {name: value for name, value in status.items() if name != "nominatedNodeName"}  # it has a node now
     bound = {**pod, "spec": {**spec, "nodeName": node}, "status": {**status, "conditions": [*others, scheduled]}}
     if not annotations:
         return bound
