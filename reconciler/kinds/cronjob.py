@@ -1,11 +1,15 @@
 """CronJob: Jobs on a schedule."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reconciler.kinds import columns, pod_defaults, workload
-from reconciler.model import meta
+from reconciler.kinds.rules import check, jobs, timezones
+from reconciler.model import cron, errors, meta
+from reconciler.model.errors import FieldError
 from reconciler.model.kind import Column, Health, Kind, Version, status_of
+
+NAME_MOST = 52  # its Jobs' names add eleven characters
 
 
 def schedule(cron_job: meta.Obj) -> str:
@@ -34,6 +38,55 @@ def default(cron_job: meta.Obj) -> meta.Obj:
     return pod_defaults.inside(cron_job, "spec", spec)
 
 
+def validate(cron_job: meta.Obj, old: meta.Obj | None) -> Iterator[FieldError]:
+    spec = meta.spec(cron_job)
+    if not schedule(cron_job):
+        yield errors.required("spec.schedule")
+    else:
+        yield from _validate_schedule(schedule(cron_job), spec.get("timeZone"))
+    yield from check.non_negative("spec.startingDeadlineSeconds", spec.get("startingDeadlineSeconds"))
+    if spec.get("timeZone") is not None and (old is None or meta.spec(old).get("timeZone") != spec["timeZone"]):
+        yield from _validate_zone(spec["timeZone"])
+    yield from check.required_one_of("spec.concurrencyPolicy", spec.get("concurrencyPolicy", ""), ("Allow", "Forbid", "Replace"))
+    yield from _validate_template("spec.jobTemplate.spec", job_template(cron_job).get("spec") or {})
+    for field in ("successfulJobsHistoryLimit", "failedJobsHistoryLimit"):
+        yield from check.non_negative(f"spec.{field}", spec.get(field))
+    if old is None and len(meta.name(cron_job)) > NAME_MOST:
+        yield errors.invalid("metadata.name", meta.name(cron_job), f"must be no more than {NAME_MOST} characters")
+
+
+def _validate_schedule(text: str, zone: str | None) -> Iterator[FieldError]:
+    path = "spec.schedule"
+    try:
+        cron.parse(text)
+    except ValueError as error:
+        yield errors.invalid(path, text, str(error))
+    if "TZ" in text:
+        if zone is None:
+            yield errors.invalid(path, text, "cannot use TZ or CRON_TZ in schedule, use timeZone field instead")
+        else:
+            yield errors.invalid(path, text, "cannot use both timeZone field and TZ or CRON_TZ in schedule")
+
+
+def _validate_zone(zone: str) -> Iterator[FieldError]:
+    path = "spec.timeZone"
+    if not zone:
+        yield errors.invalid(path, zone, "timeZone must be nil or non-empty string")
+        return
+    if zone.lower() == "local":
+        yield errors.invalid(path, zone, "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones")
+    if zone not in timezones.NAMES and zone != "Local":
+        yield errors.invalid(path, zone, f"unknown time zone {zone}")
+
+
+def _validate_template(path: str, spec: Mapping[str, Any]) -> Iterator[FieldError]:
+    yield from jobs.spec(path, spec)
+    if spec.get("selector") is not None:
+        yield errors.invalid(f"{path}.selector", check.shown_selector(spec["selector"]), "`selector` will be auto-generated")
+    if spec.get("manualSelector"):
+        yield errors.not_supported(f"{path}.manualSelector", True, ("nil", "false"))
+
+
 def health(cron_job: meta.Obj) -> Health:
     return Health("Suspended", "it is suspended") if is_suspended(cron_job) else Health("Healthy")
 
@@ -58,6 +111,7 @@ KIND = Kind(
     subresources=(status_of("CronJob"),),
     prepare=workload.keep_status,
     prepare_status=workload.keep_spec,
+    validate=validate,
     has_generation=True,
     columns=(
         columns.NAME,

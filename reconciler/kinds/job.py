@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reconciler.kinds import columns, pod_defaults, workload
+from reconciler.kinds.rules import jobs
 from reconciler.model import meta
 from reconciler.model.kind import Column, Health, Kind, Version, status_of
 
@@ -158,6 +159,7 @@ KIND = Kind(
     subresources=(status_of("Job"),),
     prepare=prepare,
     prepare_status=workload.keep_spec,
+    validate=jobs.job,
     has_generation=True,
     columns=(
         columns.NAME,
