@@ -11,7 +11,7 @@ What to decide is plan.py's business, who is next the queue's.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from reconciler.client import protocol
@@ -50,7 +50,7 @@ READ = (
 KINDS = (*TABLED, *READ, decisions.BUDGETS)  # what the cache must follow
 OWNERS = frozenset(("replicationcontrollers", "replicasets.apps", "statefulsets.apps"))
 
-Emitter = Callable[[plan.Action, protocol.Origin], Coroutine[Any, Any, Any]]
+Emitter = Callable[[plan.Action, protocol.Origin], Awaitable[protocol.Written | None]]
 
 
 def always_leads() -> bool:
