@@ -4,25 +4,15 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from reconciler.model import errors, govalue, kind, meta
-from reconciler.model.apply import check, compare, fields, managed, merge, typed
-from reconciler.model.apply.fields import Fields
-from reconciler.model.apply.form import SERVER_OWNED, STRIPPED, Form, Other
-from reconciler.model.apply.managed import Entry, Managers, Writer
-from reconciler.model.schema import Node
+from reconciler.model import errors, govalue, meta
+from reconciler.model.apply import check, compare, fields, managed, merge, owners, typed
+from reconciler.model.apply.form import SERVER_OWNED, STRIPPED, Form
+from reconciler.model.apply.managed import Entry, Managers
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 CLIENT_SIDE = "kubectl"  # the one applier that takes over what kubectl's client-side apply had written
 BEFORE_FIRST_APPLY = "before-first-apply"
 MOST_ANNOTATION_BYTES = 256 * 1024
-
-Conflicts = list[tuple[Writer, fields.Path]]
-
-
-class _Conflicted(Exception):
-    def __init__(self, conflicts: Conflicts) -> None:
-        super().__init__()
-        self.conflicts = conflicts
 
 
 def track(form: Form, live: meta.Obj | None, new: meta.Obj, manager: str, now: str) -> meta.Obj:
@@ -54,7 +44,7 @@ def apply(form: Form, live: meta.Obj | None, config: meta.Obj, manager: str, now
     try:
         try:
             merged, managers = _applied(form, live, base, config, managers, manager, now, force)
-        except _Conflicted as problem:
+        except owners.Conflicted as problem:
             left = _beyond_client_side(form, base, manager, problem.conflicts)
             if left:
                 raise _conflict(left) from None
@@ -84,7 +74,7 @@ def _starting(form: Form, live: meta.Obj | None, new: meta.Obj, given: Any) -> M
         managers = managed.of(live or {})
     elif managed.is_reset(given):
         managers = {}
-    elif live is not None and given is meta.meta(live).get("managedFields"):
+    elif live is not None and given == meta.meta(live).get("managedFields"):
         managers = managed.of(live)
     else:
         try:
@@ -100,7 +90,7 @@ def _tracked(form: Form, live: meta.Obj | None, new: meta.Obj, managers: Manager
     else:
         live = form.empty if live is None else live
         change = compare.compare(form.node, live, new)
-        managers = _take(form, live, new, _settled(form, managers), change, None)
+        managers = owners.take(form, live, new, owners.settled(form, managers), change, None)
         taken = fields.difference(form.writable(fields.union(change.modified, change.added)), STRIPPED)
     if taken:
         writer = managed.updater(manager, form.api_version, form.subresource)
@@ -115,16 +105,16 @@ def _applied(
 ) -> tuple[meta.Obj, Managers]:
     if not managers and live is not None:
         managers = _tracked(form, None, base, {}, BEFORE_FIRST_APPLY, now)
-    managers = _settled(form, managers)
+    managers = owners.settled(form, managers)
     merged = merge.merge(form.node, base, config)
     writer = managed.applier(manager, form.subresource)
     last = managers.get(writer)
     mine = form.writable(typed.of(form.node, config))
     time = last.time if last else ""
     managers = {**managers, writer: Entry(mine, form.api_version, time)}
-    merged = _pruned(form, merged, managers, last)
+    merged = owners.pruned(form, merged, managers, last)
     change = compare.compare(form.node, base, merged)
-    managers = _take(form, base, merged, managers, change, writer, force=force)
+    managers = owners.take(form, base, merged, managers, change, writer, force=force)
     changed = live is None or not compare.equal(base, merged)
     mine = fields.difference(mine, STRIPPED)
     if mine:
@@ -134,100 +124,7 @@ def _applied(
     return merged, managers
 
 
-def _take(
-    form: Form,
-    live: meta.Obj,
-    new: meta.Obj,
-    managers: Managers,
-    change: compare.Comparison,
-    writer: Writer | None,
-    *,
-    force: bool = True,
-) -> Managers:
-    """The owners without what a change took from them; `writer` itself is left alone. Raises _Conflicted."""
-    changes = {form.api_version: (form.writable(fields.union(change.modified, change.added)), form.writable(change.removed))}
-    conflicts: Conflicts = []
-    left: Managers = {}
-    for other, entry in managers.items():
-        if other == writer:
-            left[other] = entry
-            continue
-        if entry.api_version not in changes:
-            found = _compared_as(form, entry.api_version, live, new)
-            if found is None:
-                continue  # a version that is no longer served has no owners
-            changes[entry.api_version] = found
-        set_, removed = changes[entry.api_version]
-        taken = fields.intersection(entry.fields, set_)
-        if taken and not force:
-            conflicts.extend((other, path) for path in fields.paths(taken))
-        rest = fields.difference(fields.difference(entry.fields, taken), removed)
-        if rest:
-            left[other] = entry if rest is entry.fields else Entry(rest, entry.api_version, entry.time)
-    if conflicts:
-        raise _Conflicted(conflicts)
-    return left
-
-
-def _compared_as(form: Form, api_version: str, live: meta.Obj, new: meta.Obj) -> tuple[Fields, Fields] | None:
-    found = form.other(api_version)
-    if found is None:
-        return None
-    change = compare.compare(found.node, found.there(live), found.there(new))
-    return form.writable(fields.union(change.modified, change.added)), form.writable(change.removed)
-
-
-def _settled(form: Form, managers: Managers) -> Managers:
-    """Only a custom resource's schema changes under its objects."""
-    if not form.custom:
-        return managers
-    settled: Managers = {}
-    for writer, entry in managers.items():
-        view = _seen_as(form, entry.api_version)
-        if view is not None:
-            settled[writer] = Entry(typed.settle(view.node, entry.fields), entry.api_version, entry.time)
-    return settled
-
-
-def _pruned(form: Form, merged: meta.Obj, managers: Managers, last: Entry | None) -> meta.Obj:
-    """`merged` without what its applier gave up, unless another owns it too. Each owner speaks of its own version."""
-    view = _seen_as(form, last.api_version) if last is not None and last.fields else None
-    if last is None or view is None:
-        return merged
-    owned: dict[str, Fields] = {last.api_version: fields.NONE}
-    for entry in managers.values():
-        owned[entry.api_version] = fields.union(owned.get(entry.api_version, fields.NONE), entry.fields)
-    given_up = typed.members(view.node, last.fields)
-    pruned = view.back(merge.remove(view.node, view.there(merged), given_up))
-    for api_version, theirs in owned.items():
-        if (theirs_as := _seen_as(form, api_version)) is not None:
-            pruned = _with_owned(theirs_as, merged, pruned, theirs)
-    return _with_unowned(view, merged, pruned, given_up)
-
-
-def _with_owned(view: Other, merged: meta.Obj, pruned: meta.Obj, owned: Fields) -> meta.Obj:
-    """`pruned` with what it lost of `merged` though somebody owns it."""
-    whole = view.there(merged)
-    kept = fields.union(_mentioned(view.node, view.there(pruned)), typed.members(view.node, owned))
-    return view.back(merge.remove(view.node, whole, fields.difference(_mentioned(view.node, whole), kept)))
-
-
-def _with_unowned(view: Other, merged: meta.Obj, pruned: meta.Obj, given_up: Fields) -> meta.Obj:
-    """`pruned` with what it lost of `merged` though the applier never owned it."""
-    whole = view.there(merged)
-    lost = fields.difference(_mentioned(view.node, whole), _mentioned(view.node, view.there(pruned)))
-    return view.back(merge.remove(view.node, whole, fields.intersection(lost, given_up)))
-
-
-def _mentioned(node: Node, value: Any) -> Fields:
-    return typed.members(node, typed.of(node, value))
-
-
-def _seen_as(form: Form, api_version: str) -> Other | None:
-    return Other(form.node, kind.identity, kind.identity) if api_version == form.api_version else form.other(api_version)
-
-
-def _beyond_client_side(form: Form, live: meta.Obj, manager: str, conflicts: Conflicts) -> Conflicts:
+def _beyond_client_side(form: Form, live: meta.Obj, manager: str, conflicts: owners.Conflicts) -> owners.Conflicts:
     """The conflicts that kubectl's own earlier client-side apply does not explain."""
     text = meta.annotations(live).get(LAST_APPLIED)
     if manager != CLIENT_SIDE or not text:
@@ -257,7 +154,7 @@ def _require_applicable(form: Form, config: meta.Obj) -> None:
         raise errors.StatusError(500, "", f"failed to create typed patch object ({named}): {text}")
 
 
-def _conflict(conflicts: Conflicts) -> errors.StatusError:
+def _conflict(conflicts: owners.Conflicts) -> errors.StatusError:
     conflicts = sorted(conflicts, key=lambda conflict: conflict[0])
     causes = [
         {"reason": "FieldManagerConflict", "message": f"conflict with {managed.shown(writer)}", "field": fields.shown(path)}
