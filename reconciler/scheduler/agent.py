@@ -11,7 +11,7 @@ What to decide is plan.py's business, who is next the queue's.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from reconciler.client import protocol
