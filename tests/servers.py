@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -44,6 +45,11 @@ class Server:
         if check and done.returncode:
             raise AssertionError(f"reconciler {verb}: {done.stderr}\n{self.log()}")
         return done.stdout + ("" if check else done.stderr)
+
+    @property
+    def metrics_port(self) -> int:
+        found = re.findall(r"metrics on http://[^:]+:(\d+)/metrics", self.output.read_text())
+        return int(found[-1])
 
     def log(self) -> str:
         return self.output.read_text()[-8000:]

@@ -55,7 +55,8 @@ async def _serve(config: Config) -> int:
         await starting
         heap.freeze()
         notifier.send("READY=1", f"STATUS=serving on {daemon.address}")
-        _say(f"ready: API on https://{daemon.address}, kubeconfig {config.data_dir / 'admin.kubeconfig'}")
+        kubeconfig = config.data_dir / "admin.kubeconfig"
+        _say(f"ready: API on https://{daemon.address}, kubeconfig {kubeconfig}, metrics on http://{daemon.metrics_address}/metrics")
         return await _until_stopped(daemon, notifier, stopping)
     finally:
         notifier.send("STOPPING=1")

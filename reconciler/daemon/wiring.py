@@ -32,7 +32,7 @@ class Daemon:
         self.config = config
         self.say = say
         self.clock = clocks.SystemClock()
-        self.address = ""
+        self.address = self.metrics_address = ""
         self.notes: list[str] = []  # limits and fallbacks, said at start and by `reconciler status`
         self.tasks = tasks.Tasks()
         self.drivers: list[drivers.Driver] = []
@@ -118,7 +118,7 @@ class Daemon:
         host, _, port = self.config.metrics_listen.rpartition(":")
         exposition.register_process()
         shown = exposition.Exposition(self.cache, {})
-        await shown.start(_bare(host), int(port))
+        self.metrics_address = f"{host}:{await shown.start(_bare(host), int(port))}"
         self._closers.append(shown.close)
 
     def _narrate(self, kind: str, old: meta.Obj | None, new: meta.Obj | None) -> None:
