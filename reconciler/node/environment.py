@@ -1,176 +1,188 @@
-"""The environment and the arguments of a container: pure, as the kubelet assembles them.
+"""A container's environment, after the kubelet: services, envFrom, env, and $(NAME) expansion. Pure.
 
-envFrom, then env in order (each may use those before it), then variables of services where nothing of the name is
-set. $(NAME) is expanded, $$ is a dollar, an unknown name stays as it is written.
+What cannot be resolved raises Unresolved with the kubelet's own words; the container then waits with
+CreateContainerConfigError until what it names exists.
 """
 
 import base64
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from reconciler.kinds import pod as pods
+from reconciler.kinds import service
 from reconciler.model import meta, quantity
 from reconciler.model.view import NAMESPACE, View
-from reconciler.node import observed
 
-MASTER = ("default", "kubernetes")
-_REFERENCE = re.compile(r"\$(?:\$|\(([^)]*)\))")
-_SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['(.+)'\]")
-_DEFAULT_LIMITS = ("cpu", "memory", "ephemeral-storage")
+_REFERENCE = re.compile(r"\$(?:\$|\(([-._a-zA-Z][-._a-zA-Z0-9]*)\))")
+_SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['([^']*)'\]$")
+_ENV_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*$")
 
 
-class ConfigError(Exception):
-    """The container cannot be made from what is there: CreateContainerConfigError with this message."""
+class Unresolved(Exception):
+    """Something that the environment names does not exist (yet)."""
 
 
-def expand(text: str, variables: Mapping[str, str]) -> str:
-    def one(found: "re.Match[str]") -> str:
-        if found[0] == "$$":
-            return "$"
-        return variables.get(found[1], found[0])
-
-    return _REFERENCE.sub(one, text)
-
-
-def assemble(view: View, pod: meta.Obj, container: Mapping[str, Any], node: observed.Node, ip: str) -> dict[str, str]:
-    """Raises ConfigError for a reference that leads nowhere and is not optional."""
-    services = service_variables(view, pod)
-    result: dict[str, str] = {}
+def of(pod: meta.Obj, container: Mapping[str, Any], view: View, allocatable: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """(name, value) pairs in the order in which they are set. `allocatable` is the node's, for limits that are not set."""
+    found: dict[str, str] = {}
+    services = dict(_services(pod, view))
     for source in container.get("envFrom") or ():
-        result.update(_from_source(view, pod, source))
-    for entry in container.get("env") or ():
-        value = _value(view, pod, container, entry, node, ip, {**services, **result})
-        if value is not None:
-            result[entry["name"]] = value
-    return {**services, **result}
+        for key, value in _all_of(source, meta.namespace(pod), view).items():
+            name = source.get("prefix", "") + key
+            if _ENV_NAME.match(name):
+                found[name] = value
+    for variable in container.get("env") or ():
+        resolved = _value(variable, pod, container, view, allocatable, {**services, **found})
+        if resolved is not None:
+            found[variable["name"]] = resolved
+    return tuple({**{name: value for name, value in services.items() if name not in found}, **found}.items())
 
 
-def arguments(words: Iterable[str], variables: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(expand(word, variables) for word in words)
+def expanded(words: Iterable[str], environment: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """Commands and arguments with $(NAME) replaced; $$(NAME) stays $(NAME), unknown names stay as they are."""
+    values = dict(environment)
+    return tuple(_expand(word, values) for word in words)
 
 
-def field_value(pod: meta.Obj, path: str, node: observed.Node, ip: str) -> str:
-    """A fieldRef's value; raises ConfigError for a path that has none."""
-    found = _SUBSCRIPT.fullmatch(path)
-    if found is not None:
-        return str((meta.meta(pod).get(found[1]) or {}).get(found[2], ""))
+def field(pod: meta.Obj, path: str) -> str:
+    """A field as the downward API gives it. Raises Unresolved for a path that it does not offer."""
+    subscript = _SUBSCRIPT.match(path)
+    if subscript:
+        return str((meta.meta(pod).get(subscript[1]) or {}).get(subscript[2], ""))
+    if path in ("metadata.labels", "metadata.annotations"):
+        values = meta.meta(pod).get(path.partition(".")[2]) or {}
+        return "\n".join(f'{key}="{_quoted(value)}"' for key, value in sorted(values.items()))
+    if path in ("metadata.name", "metadata.namespace", "metadata.uid"):
+        return str(meta.meta(pod).get(path.partition(".")[2], ""))
+    if path in ("spec.nodeName", "spec.serviceAccountName"):
+        return str(meta.spec(pod).get(path.partition(".")[2], ""))
     status = meta.status(pod)
-    simple = {
-        "metadata.name": meta.name(pod),
-        "metadata.namespace": meta.namespace(pod),
-        "metadata.uid": meta.uid(pod),
-        "spec.nodeName": str(meta.spec(pod).get("nodeName") or ""),
-        "spec.serviceAccountName": str(meta.spec(pod).get("serviceAccountName") or "default"),
-        "status.hostIP": str(status.get("hostIP") or node.address),
-        "status.hostIPs": str(status.get("hostIP") or node.address),
-        "status.podIP": ip or pods.ip(pod),
-        "status.podIPs": ip or ",".join(pods.ips(pod)),
-    }
-    if path not in simple:
-        raise ConfigError(f"unsupported fieldPath: {path}")
-    return simple[path]
+    if path in ("status.hostIP", "status.podIP"):
+        return str(status.get(path.partition(".")[2], ""))
+    if path in ("status.hostIPs", "status.podIPs"):
+        return ",".join(str(entry["ip"]) for entry in status.get(path.partition(".")[2]) or ())
+    raise Unresolved(f"unsupported fieldPath: {path}")
 
 
-def resource_value(pod: meta.Obj, own: Mapping[str, Any], reference: Mapping[str, Any], node: observed.Node) -> str:
-    """A resourceFieldRef's value, divided and rounded up; a limit that is not set is what the node can give."""
-    name = reference.get("containerName")
-    container = own if not name else next((c for c in (*pods.containers(pod), *pods.init_containers(pod)) if c["name"] == name), {})
-    side, _, resource = str(reference["resource"]).partition(".")
+def resource(pod: meta.Obj, reference: Mapping[str, Any], container: Mapping[str, Any], allocatable: Mapping[str, str]) -> str:
+    """A resourceFieldRef in units of its divisor, rounded up; a limit that is not set is the node's allocatable."""
+    wanted = reference.get("containerName")
+    if wanted:
+        everyone = [*(meta.spec(pod).get("containers") or ()), *(meta.spec(pod).get("initContainers") or ())]
+        container = next((one for one in everyone if one["name"] == wanted), container)
+    bound, _, name = str(reference["resource"]).partition(".")
     resources = container.get("resources") or {}
-    text = (resources.get(side) or {}).get(resource)
-    if text is None:
-        text = (resources.get("limits") or {}).get(resource) if side == "requests" else None
-    if text is None:
-        text = node.allocatable.get(resource, "0") if side == "limits" and resource in _DEFAULT_LIMITS else "0"
-    divisor = quantity.parse(str(reference.get("divisor") or "1")).nano or quantity.parse("1").nano
-    return str(-(-quantity.parse(str(text)).nano // divisor))
-
-
-def service_variables(view: View, pod: meta.Obj) -> dict[str, str]:
-    """Docker links' variables of the services in the namespace (with enableServiceLinks) and of the API server."""
-    links = meta.spec(pod).get("enableServiceLinks", True)
-    services: Sequence[meta.Obj] = view.by("services", NAMESPACE, meta.namespace(pod)) if links else ()
-    master = view.get("services", *MASTER)
-    chosen = {meta.name(service): service for service in ((master,) if master is not None else ())} | {meta.name(s): s for s in services}
-    variables: dict[str, str] = {}
-    for name in sorted(chosen):
-        variables.update(_of_service(chosen[name]))
-    return variables
-
-
-def _of_service(service: meta.Obj) -> dict[str, str]:
-    spec = meta.spec(service)
-    address, ports = spec.get("clusterIP"), spec.get("ports") or ()
-    if not address or address == "None" or not ports:
-        return {}
-    prefix = meta.name(service).upper().replace("-", "_")
-    host = f"[{address}]" if ":" in address else address
-    variables = {f"{prefix}_SERVICE_HOST": address, f"{prefix}_SERVICE_PORT": str(ports[0]["port"])}
-    for port in ports:
-        if port.get("name"):
-            variables[f"{prefix}_SERVICE_PORT_{port['name'].upper().replace('-', '_')}"] = str(port["port"])
-    for index, port in enumerate(ports):
-        protocol, number = str(port.get("protocol") or "TCP"), str(port["port"])
-        url, stem = f"{protocol.lower()}://{host}:{number}", f"{prefix}_PORT_{number}_{protocol}"
-        if index == 0:
-            variables[f"{prefix}_PORT"] = url
-        variables |= {stem: url, f"{stem}_PROTO": protocol.lower(), f"{stem}_PORT": number, f"{stem}_ADDR": address}
-    return variables
-
-
-def _from_source(view: View, pod: meta.Obj, source: Mapping[str, Any]) -> dict[str, str]:
-    prefix = source.get("prefix") or ""
-    for field, kind, word in (("configMapRef", "configmaps", "configmap"), ("secretRef", "secrets", "secret")):
-        reference = source.get(field)
-        if reference is None:
-            continue
-        obj = view.get(kind, meta.namespace(pod), reference["name"])
-        if obj is None:
-            if reference.get("optional"):
-                return {}
-            raise ConfigError(f'{word} "{reference["name"]}" not found')
-        return {prefix + key: value for key, value in data_of(obj).items()}
-    return {}
-
-
-def data_of(obj: meta.Obj) -> dict[str, str]:
-    """The text entries of a ConfigMap or Secret."""
-    if obj.get("kind") == "Secret" or "type" in obj:
-        return {key: secret_bytes(value).decode(errors="replace") for key, value in (obj.get("data") or {}).items()}
-    return dict(obj.get("data") or {})
-
-
-def secret_bytes(encoded: str) -> bytes:
-    return base64.b64decode(encoded)
+    amount = (resources.get(bound) or {}).get(name)
+    if amount is None:
+        amount = allocatable.get(name, "0") if bound == "limits" else "0"
+    divisor = quantity.milli(str(reference.get("divisor") or "1")) or 1000
+    return str(-(-quantity.milli(str(amount)) // divisor))
 
 
 def _value(
-    view: View, pod: meta.Obj, container: Mapping[str, Any], entry: Mapping[str, Any], node: observed.Node, ip: str, known: Mapping[str, str]
+    variable: Mapping[str, Any],
+    pod: meta.Obj,
+    container: Mapping[str, Any],
+    view: View,
+    allocatable: Mapping[str, str],
+    known: Mapping[str, str],
 ) -> str | None:
-    source = entry.get("valueFrom")
+    """None for an optional reference to what does not exist."""
+    source = variable.get("valueFrom")
     if not source:
-        return expand(str(entry.get("value") or ""), known)
+        return _expand(str(variable.get("value") or ""), known)
     if "fieldRef" in source:
-        return field_value(pod, source["fieldRef"]["fieldPath"], node, ip)
+        return field(pod, source["fieldRef"]["fieldPath"])
     if "resourceFieldRef" in source:
-        return resource_value(pod, container, source["resourceFieldRef"], node)
-    for field, kind, word in (("configMapKeyRef", "configmaps", "ConfigMap"), ("secretKeyRef", "secrets", "Secret")):
-        reference = source.get(field)
-        if reference is not None:
-            return _key_value(view, meta.namespace(pod), kind, word, reference)
-    raise ConfigError(f"environment variable {entry['name']} has no source this node knows")
+        return resource(pod, source["resourceFieldRef"], container, allocatable)
+    for kind, key in (("configmaps", "configMapKeyRef"), ("secrets", "secretKeyRef")):
+        if key in source:
+            return _key_of(kind, source[key], meta.namespace(pod), view)
+    raise Unresolved(f"environment variable {variable['name']} has a source that is not supported")
 
 
-def _key_value(view: View, namespace: str, kind: str, word: str, reference: Mapping[str, Any]) -> str | None:
-    obj = view.get(kind, namespace, reference["name"])
-    if obj is None:
+def _key_of(kind: str, reference: Mapping[str, Any], namespace: str, view: View) -> str | None:
+    noun = "configmap" if kind == "configmaps" else "secret"
+    found = view.get(kind, namespace, reference["name"])
+    if found is None:
         if reference.get("optional"):
             return None
-        raise ConfigError(f'{word.lower()} "{reference["name"]}" not found')
-    data = data_of(obj)
-    if reference["key"] not in data:
+        raise Unresolved(f'{noun} "{reference["name"]}" not found')
+    values = data_of(found)
+    if reference["key"] not in values:
         if reference.get("optional"):
             return None
-        raise ConfigError(f"couldn't find key {reference['key']} in {word} {namespace}/{reference['name']}")
-    return data[reference["key"]]
+        title = "ConfigMap" if kind == "configmaps" else "Secret"
+        raise Unresolved(f"couldn't find key {reference['key']} in {title} {namespace}/{reference['name']}")
+    return values[reference["key"]].decode("utf-8", "replace")
+
+
+def _all_of(source: Mapping[str, Any], namespace: str, view: View) -> dict[str, str]:
+    for kind, key, noun in (("configmaps", "configMapRef", "configmap"), ("secrets", "secretRef", "secret")):
+        reference = source.get(key)
+        if reference is None:
+            continue
+        found = view.get(kind, namespace, reference["name"])
+        if found is not None:
+            return {name: value.decode("utf-8", "replace") for name, value in data_of(found).items()}
+        if not reference.get("optional"):
+            raise Unresolved(f'{noun} "{reference["name"]}" not found')
+    return {}
+
+
+def data_of(obj: meta.Obj) -> dict[str, bytes]:
+    """The contents of a ConfigMap or Secret as bytes, in order of their keys."""
+    if obj.get("kind") == "Secret":
+        found = {key: base64.b64decode(value) for key, value in (obj.get("data") or {}).items()}
+    else:
+        found = {key: value.encode() for key, value in (obj.get("data") or {}).items()}
+        found |= {key: base64.b64decode(value) for key, value in (obj.get("binaryData") or {}).items()}
+    return dict(sorted(found.items()))
+
+
+def _services(pod: meta.Obj, view: View) -> Iterator[tuple[str, str]]:
+    """Docker-link style variables of the namespace's services; of `kubernetes` always."""
+    namespaces = ["default"]
+    if meta.spec(pod).get("enableServiceLinks", True):
+        namespaces.append(meta.namespace(pod))
+    chosen: dict[str, meta.Obj] = {}
+    for namespace in namespaces:
+        for found in view.by("services", NAMESPACE, namespace):
+            is_master = namespace == "default" and meta.name(found) == "kubernetes"
+            if service.cluster_ips(found) and (is_master or namespace == meta.namespace(pod)):
+                chosen.setdefault(meta.name(found), found)
+    for name, found in chosen.items():
+        yield from _variables(name.upper().replace("-", "_"), found)
+
+
+def _variables(name: str, found: meta.Obj) -> Iterator[tuple[str, str]]:
+    ip, ports = service.cluster_ip(found), service.ports(found)
+    yield f"{name}_SERVICE_HOST", ip
+    for index, port in enumerate(ports):
+        if index == 0:
+            yield f"{name}_SERVICE_PORT", str(port["port"])
+        if port.get("name"):
+            yield f"{name}_SERVICE_PORT_{str(port['name']).upper().replace('-', '_')}", str(port["port"])
+    for index, port in enumerate(ports):
+        protocol = str(port.get("protocol", "TCP"))
+        url = f"{protocol.lower()}://{ip}:{port['port']}"
+        if index == 0:
+            yield f"{name}_PORT", url
+        prefix = f"{name}_PORT_{port['port']}_{protocol.upper()}"
+        yield prefix, url
+        yield f"{prefix}_PROTO", protocol.lower()
+        yield f"{prefix}_PORT", str(port["port"])
+        yield f"{prefix}_ADDR", ip
+
+
+def _expand(text: str, values: Mapping[str, str]) -> str:
+    def replace(match: re.Match[str]) -> str:
+        if match[0] == "$$":
+            return "$"
+        return values.get(match[1], match[0])
+
+    return _REFERENCE.sub(replace, text)
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

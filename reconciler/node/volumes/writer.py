@@ -1,78 +1,77 @@
-"""Payload files that change all at once, as Kubernetes' atomic writer does.
+"""Writes a volume's files so that a reader sees all of the old or all of the new, never a mixture.
 
-    DIR/..2026_01_02_03_04_05.000000001/key     this version
-    DIR/..data -> ..2026_...                     swapped by one rename
-    DIR/key -> ..data/key                        what users see
-
-A reader sees the old version or the new one, never a mixture; the folder before is removed.
+As the kubelet does it: files live in a directory named after the moment, `..data` is a symbolic link to it that is
+replaced atomically, and what users see are links through `..data`. Unchanged contents are not written again.
 """
 
 import os
+import secrets
 import shutil
-import time
+from collections.abc import Mapping
 from pathlib import Path
 
-from reconciler.node.volumes.payload import Payload
+from reconciler.node.volumes.contents import File
 
 DATA = "..data"
-_NEW = "..data_tmp"
 
 
-def write(folder: Path, payload: Payload, *, uid: int | None = None, gid: int | None = None) -> bool:
-    """Make `folder` show `payload`; False if it does already. Ownership is given where it is asked for and may be."""
+def write(folder: Path, files: Mapping[str, File], *, uid: int = -1, gid: int = -1) -> bool:
+    """Make `folder` hold `files`, owned as told; returns whether anything changed. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
-    if _shows(folder, payload):
+    current = _current(folder)
+    if current is not None and _held(current) == {path: (file.content, _mode(file, gid)) for path, file in files.items()}:
         return False
-    version = f"..{time.strftime('%Y_%m_%d_%H_%M_%S', time.gmtime())}.{time.time_ns() % 1_000_000_000:09d}"
-    for path, (contents, mode) in payload.items():
-        _write_file(folder / version, checked(path), contents, mode, uid, gid)
-    (folder / version).mkdir(exist_ok=True)
-    os.chmod(folder / version, 0o755)
-    old = os.readlink(folder / DATA) if (folder / DATA).is_symlink() else ""
-    new_link = folder / _NEW
-    new_link.unlink(missing_ok=True)
-    new_link.symlink_to(version)
-    new_link.rename(folder / DATA)
-    _link(folder, payload)
-    if old:
-        shutil.rmtree(folder / old, ignore_errors=True)
+    fresh = folder / f"..{secrets.token_hex(6)}"
+    fresh.mkdir(mode=0o755)
+    for path, file in files.items():
+        _write_file(fresh / path, file.content, _mode(file, gid), uid, gid)
+    link = folder / "..data_tmp"
+    link.unlink(missing_ok=True)
+    link.symlink_to(fresh.name)
+    link.rename(folder / DATA)
+    _link_tops(folder, {path.split("/")[0] for path in files})
+    if current is not None:
+        shutil.rmtree(current)
     return True
 
 
-def checked(path: str) -> str:
-    """A path below the volume; raises ValueError for one that leaves it or is the writer's own."""
-    parts = path.split("/")
-    if not path or path.startswith("/") or ".." in parts or parts[0].startswith(".."):
-        raise ValueError(f"{path!r} is no path below a volume")
-    return path
+def _mode(file: File, gid: int) -> int:
+    """A volume with a group is readable by it, as with fsGroup."""
+    return file.mode | (0o040 if gid >= 0 else 0)
 
 
-def _write_file(base: Path, path: str, contents: bytes, mode: int, uid: int | None, gid: int | None) -> None:
-    target = base / path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if gid is not None:
-        mode |= (mode & 0o444) and 0o040  # readable for the group that it is given to
-    target.write_bytes(contents)
-    os.chmod(target, mode)
-    if (uid is not None or gid is not None) and os.geteuid() == 0:
-        os.chown(target, -1 if uid is None else uid, -1 if gid is None else gid)
+def _current(folder: Path) -> Path | None:
+    try:
+        target = folder / os.readlink(folder / DATA)
+    except OSError:
+        return None
+    return target if target.is_dir() else None
 
 
-def _link(folder: Path, payload: Payload) -> None:
-    """Links for the first part of every path, and none for parts that are gone."""
-    wanted = {path.split("/")[0] for path in payload}
-    for entry in list(folder.iterdir()):
-        if not entry.name.startswith("..") and entry.name not in wanted:
+def _held(folder: Path) -> dict[str, tuple[bytes, int]]:
+    return {
+        str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mode & 0o7777)
+        for path in folder.rglob("*")
+        if path.is_file() and not path.is_symlink()
+    }
+
+
+def _write_file(path: Path, content: bytes, mode: int, uid: int, gid: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content)
+        if uid >= 0 or gid >= 0:
+            os.fchown(descriptor, uid, gid)
+        os.fchmod(descriptor, mode)
+
+
+def _link_tops(folder: Path, tops: set[str]) -> None:
+    """One link per first path component; those of vanished files go."""
+    for entry in folder.iterdir():
+        if entry.is_symlink() and entry.name not in tops and not entry.name.startswith(".."):
             entry.unlink()
-    for name in wanted:
-        link = folder / name
+    for top in sorted(tops):
+        link = folder / top
         if not link.is_symlink():
-            link.symlink_to(f"{DATA}/{name}")
-
-
-def _shows(folder: Path, payload: Payload) -> bool:
-    current = folder / DATA
-    if not current.is_dir():
-        return False
-    found = {str(path.relative_to(current.resolve())) for path in current.resolve().rglob("*") if path.is_file()}
-    return found == set(payload) and all((current / path).read_bytes() == contents for path, (contents, _) in payload.items())
+            link.symlink_to(f"{DATA}/{top}")
