@@ -4,7 +4,8 @@ Invariants:
 - A step decides for at most STEP_SECONDS, so that the event loop stays free for everybody else.
 - A decision is in the table before its request is sent; a refused request takes it back out.
 - Of one pod there is one request at a time: a binding waits for the condition that was written before it.
-- At most MAX_IN_FLIGHT decisions are being carried out; until one ends no further pod is taken from the queue.
+- At most MAX_IN_FLIGHT decisions are being carried out; until one ends no further pod is taken from the queue. Pods
+  that wait for their volumes do not count.
 
 What to decide is plan.py's business, who is next the queue's.
 """
@@ -20,7 +21,7 @@ from reconciler.kit import tasks
 from reconciler.loop.cache import Cache
 from reconciler.model import errors, meta, plan
 from reconciler.placement import pods as pod_facts
-from reconciler.scheduler import config, gauges
+from reconciler.scheduler import config, gauges, volumes
 from reconciler.scheduler import plan as decisions
 from reconciler.scheduler.around import Around
 from reconciler.scheduler.queue import Place, Queue, Waiting
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 STEP_SECONDS = 0.005
 MAX_IN_FLIGHT = 256
 OVERDUE_CHECK_SECONDS = 30.0
+VOLUMES_SECONDS = 600.0  # how long volumes may take to be bound, as VolumeBinding's bindTimeoutSeconds
 
 TABLED = ("namespaces", "nodes", "pods")
 # Kinds that rules read through the view; a change of theirs spoils kept verdicts and may wake pods.
@@ -83,6 +85,7 @@ class Agent:
         self._wake = asyncio.Event()
         self._tasks = tasks.Tasks()
         self._in_flight: dict[meta.Key, asyncio.Task[None]] = {}
+        self._for_volumes: dict[meta.Key, asyncio.Event] = {}  # pods whose volumes are being bound; set to look again
 
     async def run(self) -> None:
         """Schedule until cancelled."""
@@ -124,6 +127,8 @@ class Agent:
         if new is None:
             self.queue.remove(key)
             self.table.remove_pod(key)
+            if key in self._for_volumes:
+                self._for_volumes[key].set()
         elif pod_facts.node_name(new) or pod_facts.is_over(new):
             self.queue.remove(key)
             self.table.set_pod(new)
@@ -150,8 +155,22 @@ class Agent:
     def _on_other(self, kind: str, old: meta.Obj | None, new: meta.Obj | None) -> None:
         if kind in OWNERS and old is not None and new is not None and meta.generation(old) == meta.generation(new):
             return  # a new status: rules read selectors only
+        self._compare_assumptions(kind, old, new)
         self.table.spoil()
         self._changed(kind, old, new)
+
+    def _compare_assumptions(self, kind: str, old: meta.Obj | None, new: meta.Obj | None) -> None:
+        """What was assumed of a claim or volume holds until the cache shows it, or that it is gone."""
+        obj = old if new is None else new
+        if obj is None:
+            return
+        if kind == volumes.VOLUMES and (new is None or meta.spec(new).get("claimRef")):
+            self.table.assumed_volumes.pop(meta.name(obj), None)
+        elif kind == volumes.CLAIMS:
+            if new is None or volumes.is_bound(new) or volumes.SELECTED_NODE in meta.annotations(new):
+                self.table.assumed_claims.pop(meta.key(obj), None)
+            for look_again in self._for_volumes.values():
+                look_again.set()
 
     def _changed(self, kind: str, old: meta.Obj | None, new: meta.Obj | None) -> None:
         if self.queue.change(kind, old, new, self._clock.monotonic()):
@@ -176,6 +195,8 @@ class Agent:
             delay_seconds = OVERDUE_CHECK_SECONDS if deadline is None else min(max(deadline - now, 0.05), 1.0)
             await self._clock.sleep(min(delay_seconds, 1.0))
             self.queue.wake_overdue(self._clock.monotonic())
+            for look_again in self._for_volumes.values():
+                look_again.set()  # for their deadlines
             if self.queue.is_ready(self._clock.monotonic()):
                 self._wake.set()
             for place, label in (
@@ -191,7 +212,7 @@ class Agent:
         start = self._clock.monotonic()
         now = start
         while now - start < STEP_SECONDS:
-            if len(self._in_flight) >= MAX_IN_FLIGHT:
+            if len(self._in_flight) - len(self._for_volumes) >= MAX_IN_FLIGHT:
                 return False  # the next one to end wakes us
             waiting = self.queue.pop(now)
             if waiting is None:
@@ -236,10 +257,13 @@ class Agent:
         origin = self._origin(placed.pod)
         action = decisions.binding(placed)
         try:
+            if placed.choice and not await self._prepare(placed, origin):
+                self._take_back(waiting, placed)
+                return
             await self._client.perform(action, origin)
         except (errors.StatusError, protocol.Unknown, OSError) as error:
             log.info("binding refused", extra={"facts": {"pod": "/".join(key), "node": placed.node, "error": error}})
-            self._take_back(waiting, key)
+            self._take_back(waiting, placed)
             return
         if action.announce is not None:
             await self._record(action.announce, origin)
@@ -247,9 +271,40 @@ class Agent:
         gauges.ATTEMPT_SECONDS.labels("scheduled", pod_facts.scheduler_name(placed.pod)).observe(now - waiting.tried_at)
         gauges.SLI_SECONDS.labels(gauges.attempts_label(waiting.attempts)).observe(now - waiting.first_seen)
 
-    def _take_back(self, waiting: Waiting, key: meta.Key) -> None:
+    async def _prepare(self, placed: decisions.Placed, origin: protocol.Origin) -> bool:
+        """Have the volumes bound; False if that cannot be, or takes too long."""
+        for action in decisions.preparations(placed):
+            await self._client.perform(action, origin)
+        key = meta.key(placed.pod)
+        look_again = self._for_volumes[key] = asyncio.Event()
+        deadline = self._clock.monotonic() + VOLUMES_SECONDS
+        self._wake.set()  # one fewer in flight
+        try:
+            while self._cache.get("pods", *key) is not None and self._clock.monotonic() < deadline:
+                outcome = self._volumes_bound(placed)
+                if outcome is not None:
+                    return outcome
+                await look_again.wait()
+                look_again.clear()
+        finally:
+            del self._for_volumes[key]
+        return False
+
+    def _volumes_bound(self, placed: decisions.Placed) -> bool | None:
+        """None while some claim is still on its way; False if the provisioner gave the node up."""
+        for claim in (*(claim for _, claim in placed.choice.bindings), *placed.choice.provisions):
+            current = self._cache.get(volumes.CLAIMS, *meta.key(claim))
+            if current is None or meta.is_deleting(current):
+                return False
+            if not volumes.is_bound(current):
+                asked = claim in placed.choice.provisions and meta.key(claim) not in self.table.assumed_claims
+                return False if asked and meta.annotations(current).get(volumes.SELECTED_NODE) != placed.node else None
+        return True
+
+    def _take_back(self, waiting: Waiting, placed: decisions.Placed) -> None:
         """The pod is not on the node after all: try again if it is still there and still without one."""
-        self.table.forget(key)
+        key = meta.key(placed.pod)
+        self.planner.take_back(placed)
         current = self._cache.get("pods", *key)
         if current is None or pod_facts.node_name(current) or meta.is_deleting(current) or meta.uid(current) != meta.uid(waiting.pod):
             return

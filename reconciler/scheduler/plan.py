@@ -16,7 +16,7 @@ import numpy as np
 from reconciler.model import meta, plan, view
 from reconciler.model.view import View
 from reconciler.placement import pods as pod_facts
-from reconciler.scheduler import diagnosis, preempt
+from reconciler.scheduler import diagnosis, preempt, volumes
 from reconciler.scheduler.columns import Mask
 from reconciler.scheduler.config import Profile
 from reconciler.scheduler.rules import Case
@@ -33,10 +33,11 @@ NO_CLAIMS = "no new claims to deallocate"  # what upstream's DynamicResources ad
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """The pod goes to `node`."""
+    """The pod goes to `node`; the volumes of `choice` have to be bound or provisioned before."""
 
     pod: meta.Obj
     node: str
+    choice: volumes.Choice = volumes.NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +88,29 @@ class Planner:
         if not _rejected(standing.case, profile):
             row = self._choose(standing, shape, nomination.node if nomination is not None else "")
             if row is not None:
-                node = self.table.names[row]
-                self.table.assume(pod, node)
-                return Placed(pod, node)
+                return self._assume(pod, row, standing.case)
         return self._refuse(pod, standing.case, profile, bids, nomination)
+
+    def _assume(self, pod: meta.Obj, row: int, case: Case) -> Placed:
+        node = self.table.names[row]
+        choice = volumes.NOTHING
+        if case.shape.claims:
+            delayed = volumes.claims_of(case).delayed
+            choice = volumes.Search(case, delayed).choose(row) or volumes.NOTHING
+            for volume, claim in choice.bindings:
+                self.table.assumed_volumes[meta.name(volume)] = meta.key(claim)
+            for claim in choice.provisions:
+                self.table.assumed_claims[meta.key(claim)] = node
+        self.table.assume(pod, node)
+        return Placed(pod, node, choice)
+
+    def take_back(self, placed: Placed) -> None:
+        """The pod did not get to its node after all."""
+        self.table.forget(meta.key(placed.pod))
+        for volume, _ in placed.choice.bindings:
+            self.table.assumed_volumes.pop(meta.name(volume), None)
+        for claim in placed.choice.provisions:
+            self.table.assumed_claims.pop(meta.key(claim), None)
 
     def _displace(self, refused: Refused, less: Sequence[Held]) -> Refused:
         """Take back the nominations of lower rank on the node that `refused` was nominated for."""
@@ -185,6 +205,16 @@ def _with_preemption(message: str, outcome: str) -> str:
 
 
 # Decisions as actions.
+
+
+def preparations(placed: Placed) -> list[plan.Patch]:
+    """What has to be written before the pod is bound: its volumes, and for which node it waits meanwhile."""
+    if not placed.choice:
+        return []
+    actions = [_status_patch(placed.pod, {"nominatedNodeName": placed.node}, "its volumes are being prepared for the node")]
+    actions += [volumes.binding(volume, claim) for volume, claim in placed.choice.bindings]
+    actions += [volumes.provisioning(claim, placed.node) for claim in placed.choice.provisions]
+    return actions
 
 
 def binding(placed: Placed) -> plan.Create:

@@ -61,6 +61,8 @@ class Table:
         self.nominations: dict[meta.Key, Held] = {}
         self.volume_users: dict[int, dict[meta.Key, Held]] = {}  # row -> pods with volumes that rules read
         self.claim_users: dict[meta.Key, dict[int, int]] = {}  # claim -> row -> pods
+        self.assumed_volumes: dict[str, meta.Key] = {}  # volume -> the claim it was chosen for, until the cache shows it
+        self.assumed_claims: dict[meta.Key, str] = {}  # claim -> node it is being provisioned for
         self.port_users: dict[tuple[str, int], dict[int, dict[str, int]]] = {}  # protocol, port -> row -> address -> pods
         self.images: dict[str, dict[int, int]] = {}  # image -> row -> bytes
         self.namespaces: dict[str, Mapping[str, str]] = {}
