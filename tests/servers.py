@@ -71,7 +71,7 @@ def start(folder: pathlib.Path, data_dir: pathlib.Path, *words: str, env: dict[s
         process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, text=True, env={**os.environ, **(env or {})})
     server = Server(folder, data_dir, process, output)
     deadline = time.monotonic() + START_SECONDS
-    while "ready" not in output.read_text()[offset:]:
+    while "\nready: " not in "\n" + output.read_text()[offset:]:
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
             raise AssertionError(f"`reconciler up` did not become ready:\n{server.log()}")
