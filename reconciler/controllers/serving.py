@@ -49,13 +49,15 @@ def ports(of: meta.Obj, one: meta.Obj) -> list[dict[str, Any]]:
 
 
 def trigger(of: meta.Obj, pods: Iterable[meta.Obj], before: Sequence[meta.Obj]) -> str:
-    """The earliest change that the endpoints `before` did not know of: a pod's readiness, the Service's birth.
+    """When what changed since `before` was written came about: the Service's birth, else the earliest new readiness.
 
-    Empty when they knew all; then what changed was the Service's spec, which has no time.
+    Empty when neither is new; then what changed was the Service's spec, which has no time.
     """
-    known = max((meta.annotations(one).get(TRIGGER_ANNOTATION, "") for one in before), default="")
-    times = [str(meta.meta(of).get("creationTimestamp") or ""), *map(_ready_changed, pods)]
-    return min((time for time in times if time > known), default="")
+    born = str(meta.meta(of).get("creationTimestamp") or "")
+    if not before:
+        return born
+    known = max((meta.annotations(one).get(TRIGGER_ANNOTATION, "") for one in before), default="") or born
+    return min((time for time in map(_ready_changed, pods) if time > known), default="")
 
 
 def touched_services(view: View, old: meta.Obj | None, new: meta.Obj | None) -> Iterable[meta.Key]:
