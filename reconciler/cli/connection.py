@@ -75,7 +75,7 @@ class Connection:
         except (OSError, http.client.HTTPException) as error:
             raise main.Refused(f"no answer from {self.where} ({error}); is `reconciler up` running?") from error
         if answer.status >= 400:
-            raise main.Refused(_message(answer))
+            raise (main.NotFound if answer.status == 404 else main.Refused)(_message(answer))
         return answer
 
     def json(self, path: str, *, accept: str = "") -> dict[str, Any]:

@@ -32,6 +32,10 @@ class Refused(Exception):
     """A verb cannot do what it was asked; the message is for the user."""
 
 
+class NotFound(Refused):
+    """The server has no such object."""
+
+
 def main(argv: list[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     chosen = words[0] if words else ""

@@ -1,12 +1,10 @@
 """A line for each change that a person at the terminal cares about.
 
 Pure: `line(kind, old, new)` is the text or None. Bookkeeping (events, leases, slices, heartbeats, managed fields)
-is not news. Values of secrets are never shown.
+is not news; what changed is said in the words of gitops/diff.py.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any
-
+from reconciler.gitops import diff
 from reconciler.kinds import pod
 from reconciler.model import meta
 from reconciler.model.kind import Kind
@@ -30,9 +28,7 @@ def line(kind: Kind, old: meta.Obj | None, new: meta.Obj | None) -> str | None:
         return _pod_line(label, old, new)
     if meta.is_deleting(new) and not meta.is_deleting(old):
         return f"- {label} (terminating)"
-    changes = list(_differences(_wanted(old), _wanted(new), ""))
-    if kind.id == "secrets":
-        changes = [change.partition(" ")[0] for change in changes]
+    changes = list(map(str, diff.between(old, new)))
     if not changes:
         return None
     more = f" and {len(changes) - MAX_CHANGES} more" if len(changes) > MAX_CHANGES else ""
@@ -58,29 +54,3 @@ def _pod_state(obj: meta.Obj) -> str:
     if restarts:
         words.append(f"{restarts} restart{'s' if restarts > 1 else ''}")
     return ", ".join(words)
-
-
-def _wanted(obj: meta.Obj) -> dict[str, Any]:
-    """What a user writes: everything but metadata that the server keeps, and status."""
-    kept = {key: value for key, value in obj.items() if key not in ("metadata", "status", "apiVersion", "kind")}
-    return {**kept, "labels": meta.labels(obj)}
-
-
-def _differences(old: Any, new: Any, path: str) -> Iterator[str]:
-    if old == new:
-        return
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for key in sorted({*old, *new}):
-            yield from _differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
-    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        for index, (left, right) in enumerate(zip(old, new, strict=True)):
-            yield from _differences(left, right, f"{path}[{index}]")
-    else:
-        yield f"{path} {_shown(old)} -> {_shown(new)}"
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "none"
-    text = value if isinstance(value, str) else "..." if isinstance(value, list | Mapping) else str(value)
-    return text if len(text) <= 40 and "\n" not in text else "..."

@@ -20,7 +20,7 @@ from reconciler.loop import driver as drivers
 from reconciler.loop import events, perform
 from reconciler.model import errors, meta, plan
 from reconciler.model.roster import Roster
-from reconciler.store import local
+from reconciler.store import autocompact, local
 
 Say = Callable[[str], None]
 
@@ -59,6 +59,7 @@ class Daemon:
         self.introspection = introspection.Introspection(self.journal, self.cache, self.clock, self.drivers, None, folder, self.notes)
         await self._expose()
         self.tasks.start(heap.watch(), "heap")
+        self.tasks.start(autocompact.run(self.journal, self.clock, self._history()), "compaction")
         self.cache.subscribe([plan.EVERY_KIND], self._narrate)
         if folder is not None:
             await folder.synced()
@@ -73,6 +74,9 @@ class Daemon:
             node_ports=range(first, last + 1),
             secure_port=int(self.config.listen.rpartition(":")[2]),
         )
+
+    def _history(self) -> autocompact.Policy:
+        return autocompact.Policy(keep_seconds=self.config.history_hours * 3600)
 
     async def _listen(self) -> None:
         host, _, port = self.config.listen.rpartition(":")
