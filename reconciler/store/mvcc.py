@@ -133,8 +133,8 @@ class State:
         self.revision = change.revision
         self._window.append(change)
         self._window_bytes += len(change.entry.value or b"")
-        if len(self._window) > WINDOW_CHANGES or self._window_bytes > WINDOW_BYTES:
-            self.forget(self._window[len(self._window) // 2].revision)
+        while len(self._window) > WINDOW_CHANGES or self._window_bytes > WINDOW_BYTES:
+            self.forget(self._window[(len(self._window) - 1) // 2].revision)
 
     def forget(self, revision: int) -> None:
         """Drop the changes up to `revision`, from where on the window answers."""

@@ -94,9 +94,11 @@ class Pipeline:
         commit.steps = mvcc.steps(writes, revision, self._draft.lookup)
         for step in commit.steps:
             self._draft.stage(step, commit)
+            if not step.durable:
+                self.ledger.add(Record(step.change.revision, step.change.entry.key, provenance))
         rows = [_row(step, provenance, ttl) for step, ttl in zip(commit.steps, ttls, strict=True) if step.durable]
         if rows:
-            commit.carried = self.ledger.carry(provenance.cause)
+            commit.carried = self.ledger.carry(_needed(commit.steps, provenance))
             commit.rows = (*map(_husk, commit.carried), *rows)
             commit.essential = not any(step.live is not None and step.durable for step in commit.steps)
         self._enqueue(commit)
@@ -152,9 +154,6 @@ class Pipeline:
             for step in commit.steps:
                 self._draft.publish(step)
                 steps.append(step)
-                if not step.durable:
-                    entry = step.change.entry
-                    self.ledger.add(Record(entry.mod_revision, entry.key, commit.provenance))
             self.ledger.landed(commit.carried)
         if steps:
             self._visible(steps)
@@ -174,6 +173,8 @@ class Pipeline:
         self._draft.discard()
         self.ledger.stranded()
         for commit in pending:
+            for step in commit.steps:
+                self.ledger.drop(step.change.revision)
             if commit.reserve:
                 self._asked = self._reserved
                 self._exhausted = commit in lost
@@ -205,6 +206,12 @@ class Pipeline:
     def causes(self) -> list[int]:
         """What the writes in flight name as their causes."""
         return [commit.provenance.cause for commit in self._pending]
+
+
+def _needed(steps: Sequence[mvcc.Step], provenance: Provenance) -> set[int]:
+    """Revisions whose records must be on disk with durable `steps`: the cause and what made the objects."""
+    lives = [step.live for step in steps if step.durable and step.live is not None]
+    return {provenance.cause, *(made for live in lives for made in (live.entry.create_revision, live.spec_revision))}
 
 
 def _row(step: mvcc.Step, provenance: Provenance, ttl_seconds: float) -> disk.Row:

@@ -1,7 +1,7 @@
 """Who wrote what and why: the records that are not on disk, and which records compaction must keep.
 
-Pure. A durable write carries its record in its row. A volatile one has its record here, until a durable write names
-it as its cause and takes it (and the volatile causes behind it) to disk.
+Pure. A durable write carries its record in its row. A volatile one has its record here, until a durable write needs it,
+as its cause or because it made the same object, and takes it and the volatile causes behind it to disk.
 
 Causes form a forest, for each record has one cause and that is older. Chains grow with every act of healing, so of
 each one only the `NEAR` records next to a live object and the `ORIGIN` records next to the first cause are kept.
@@ -15,6 +15,7 @@ from reconciler.store.types import Provenance
 NEAR = 32
 ORIGIN = 32
 VOLATILE_RECORDS = 16_384  # sweep when there are twice as many
+CARRIED = 512  # records that one transaction takes to disk at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +38,18 @@ class Ledger:
     def get(self, revision: int) -> Record | None:
         return self._records.get(revision)
 
-    def carry(self, cause: int) -> tuple[Record, ...]:
-        """The record of `cause` and of its causes, as far as none has taken them to disk; newest first."""
+    def drop(self, revision: int) -> None:
+        """The write was given up before anybody saw it."""
+        self._records.pop(revision, None)
+
+    def carry(self, revisions: Iterable[int]) -> tuple[Record, ...]:
+        """The records of `revisions` and of their causes, as far as nothing has taken them to disk."""
         taken: list[Record] = []
-        while len(taken) < NEAR and cause not in self._carried and (record := self._records.get(cause)):
-            self._carried.add(cause)
-            taken.append(record)
-            cause = record.provenance.cause
+        for revision in revisions:
+            while len(taken) < CARRIED and revision not in self._carried and (record := self._records.get(revision)):
+                self._carried.add(revision)
+                taken.append(record)
+                revision = record.provenance.cause
         return tuple(taken)
 
     def landed(self, records: Iterable[Record]) -> None:
