@@ -36,9 +36,9 @@ NEVER = float("inf")
 class Pace:
     """How soon things are done, all in seconds."""
 
-    quiet_seconds: float = 0.005  # without an event before the folder is read
+    quiet_seconds: float = 0.003  # without an event before the folder is read
     noise_seconds: float = 0.25  # of events before it is read all the same
-    busy_seconds: float = 10.0  # that git may take for a checkout
+    unfinished_seconds: float = 10.0  # that a writer, or git for a checkout, is waited for
     young_seconds: float = 0.06  # until a file that was written a moment ago is looked at again
     prune_seconds: float = 1.0  # that a document must be gone
     prune_retry_seconds: float = 10.0
@@ -73,14 +73,14 @@ class Agent:
         self._performer = perform.Performer(cache, schemas, performers, name)
         self._publisher = publish.Publisher(name, root, cache, clock, performers, tell)
         self._patience = patience.Patience()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._source = source.Source(root, self._noticed_elsewhere)
+        self._source = source.Source(root, clock, self._noticed)
         self._woken = asyncio.Event()
         self._first = asyncio.Event()
         # What the folder says.
         self._files: Mapping[str, load.File] = {}
         self._wanted = wanted.Wanted()
         self._roster = cache.roster
+        self._resolver = wanted.Resolver(cache.roster)
         self._look: source.Look | None = None
         self._halt: report.Halt | None = None
         # What became of it.
@@ -90,7 +90,6 @@ class Agent:
         self._kept: tuple[gitops.Kept, ...] = ()
         self._doubted: frozenset[str] = frozenset()  # files with problems at the last pruning
         self._changes: list[str] = []
-        self._last_changes: tuple[tuple[str, ...], str] = ((), "")
         # Deadlines, monotonic.
         self._noise_at = -NEVER
         self._look_at = -NEVER
@@ -100,7 +99,6 @@ class Agent:
         """Follow the folder until cancelled."""
         await self._cache.synced()
         self._roster = self._cache.roster
-        self._loop = asyncio.get_running_loop()
         self._cache.subscribe([plan.EVERY_KIND], self._changed)
         self._cache.on_advance(self._advanced)
         info = metrics.AppInfo(self._name, self._states)
@@ -112,7 +110,7 @@ class Agent:
                 await self._settle()
         finally:
             info.close()
-            await self._source.close()
+            self._source.close()
 
     async def synced(self) -> None:
         """Return once the folder was read and what it says was applied, or refused, for the first time."""
@@ -123,11 +121,6 @@ class Agent:
         return [self._publisher.shown()]
 
     # What wakes it.
-
-    def _noticed_elsewhere(self) -> None:
-        """Called from the watch's thread."""
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._noticed)
 
     def _noticed(self) -> None:
         self._noise_at = self._look_at = self._clock.monotonic()
@@ -172,11 +165,14 @@ class Agent:
         self._woken.clear()
 
     async def _settle(self) -> None:
-        """Let a burst of events end, and git finish, before the folder is read."""
+        """Let a burst of events end, writers close their files, and git finish, before the folder is read."""
         began = self._clock.monotonic()
         while (now := self._clock.monotonic()) >= self._look_at:
-            noisy = now - self._noise_at < self._pace.quiet_seconds and now - began < self._pace.noise_seconds
-            if not noisy and not (self._source.is_busy() and now - began < self._pace.busy_seconds):
+            waited, quiet_at = now - began, self._noise_at + self._pace.quiet_seconds
+            if now < quiet_at and waited < self._pace.noise_seconds:
+                await self._clock.sleep(quiet_at - now)
+                continue
+            if waited > self._pace.unfinished_seconds or not self._source.is_unfinished():
                 return
             await self._clock.sleep(self._pace.quiet_seconds)
 
@@ -211,15 +207,19 @@ class Agent:
 
     def _resolve(self) -> None:
         """Take over what the files say now; what became different is touched."""
-        before, after = self._wanted, wanted.resolve(self._files.values(), self._roster)
+        if self._resolver.roster is not self._roster:
+            self._resolver = wanted.Resolver(self._roster)
+        before, after = self._wanted, self._resolver.resolve(self._files.values())
         if not after.count and not after.problems and self._has_inventory():
             self._halt = report.Halt("SourceEmpty", f"{self._root} holds no document, though it did before; nothing is deleted")
             return
         self._wanted = after
         for identity, document in after.documents.items():
             old = before.documents.get(identity)
+            if old is document:
+                continue
             if old is not None and (old.digest, old.path) == (document.digest, document.path):
-                if old is not document and identity in self._refused:
+                if identity in self._refused:
                     self._touched.add(identity)  # its problems are on other lines now
                 continue
             self._patience.forget(identity)
@@ -320,8 +320,6 @@ class Agent:
         if self._changes:
             metrics.DURATION.labels("Sync", self._name, "").observe(self._clock.monotonic() - began)
             metrics.SYNCS.labels(self._name, "", "default", "Failed" if problems else "Succeeded").inc()
-            from_now = clocks.rfc3339(self._clock.now())
-            self._last_changes, self._changes = (tuple(self._changes), from_now), []
         waits = [waiting.on for waiting in self._waiting.values()]
         waits += [f"the definition of {document.body['kind']} ({document.source})" for document in self._wanted.undefined]
         facts = report.Facts(
@@ -332,7 +330,7 @@ class Agent:
             kept=[f"{wanted.title(self._roster, kept.identity)} is kept: {kept.why}" for kept in self._kept],
             waiting=waits,
             unwatched=self._look.unwatched if self._look is not None else "",
-            changes=self._last_changes[0],
-            changed_at=self._last_changes[1],
+            changes=tuple(self._changes),
         )
+        self._changes.clear()
         await self._publisher.publish(facts)

@@ -31,15 +31,15 @@ class Scan:
     """One look at the folder.
 
     `missing` and `unreadable` say that there is no telling what the folder wants; then the rest is empty.
-    `closed` holds directories that could not be listed, relative to the root; `links` what symbolic links to
-    directories point to, for whoever watches them; `young` says that another look soon is needed.
+    `closed` holds what could not be listed or read, relative to the root; `directories` every directory that was
+    listed, with device and inode, for whoever watches them; `young` says that another look soon is needed.
     """
 
     files: Mapping[str, load.File] = field(default_factory=dict)
     missing: bool = False
     unreadable: str = ""
     closed: tuple[str, ...] = ()
-    links: frozenset[str] = frozenset()
+    directories: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     young: bool = False
 
 
@@ -72,7 +72,7 @@ class Folder:
         self._known = known
         files = {path: file for path, (_, file) in known.items()}
         files.update((problem.path, load.File(problem.path, problems=(problem,))) for problem in walk.problems)
-        return Scan(files, closed=tuple(walk.closed), links=frozenset(walk.links), young=young)
+        return Scan(files, closed=tuple(walk.closed), directories=walk.directories, young=young)
 
     def _read(self, path: str, stamp: Stamp) -> tuple[tuple[Stamp | None, load.File], bool]:
         """What to remember of a file, without a stamp where it must be read again; and whether that should be soon."""
@@ -96,7 +96,7 @@ class _Walk:
         self._root = root
         self._count = 0
         self.closed: list[str] = []
-        self.links: list[str] = []
+        self.directories: dict[str, tuple[int, int]] = {}
         self.problems: list[load.Problem] = []
 
     def files(self) -> Iterator[tuple[str, Stamp]]:
@@ -106,6 +106,7 @@ class _Walk:
 
     def _directory(self, directory: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, Stamp]]:
         with os.scandir(directory) as listing:
+            self.directories[str(directory)] = above[-1]
             entries = sorted(listing, key=lambda entry: entry.name)
         for entry in entries:
             if entry.name.startswith(".") or self._count > MAX_FILES:
@@ -136,8 +137,6 @@ class _Walk:
         if len(above) > MAX_DEPTH:
             self._refuse(path, f"is nested deeper than {MAX_DEPTH} directories and not read")
             return
-        if entry.is_symlink():
-            self.links.append(os.path.realpath(entry.path))
         try:
             yield from self._directory(Path(entry.path), path + "/", (*above, identity))
         except OSError as error:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pydantic
+
 from reconciler.client import protocol
 from reconciler.gitops import marks, metrics, report, sync
 from reconciler.kit import clock as clocks
@@ -46,6 +48,8 @@ class Publisher:
         self._stored: sync.Status | None = None
 
     async def publish(self, facts: report.Facts) -> None:
+        if self._stored is None:
+            self._recall()
         self.status = report.status(facts, self.status, clocks.rfc3339(self._clock.now()))
         metrics.PROBLEMS.labels(self._name).set(len(facts.problems))
         metrics.DOCUMENTS.labels(self._name).set(facts.documents)
@@ -67,6 +71,15 @@ class Publisher:
             "errors": [": ".join(part for part in (one.place, one.field, one.message) if part) for one in status.problems],
             "changes": list(status.changes),
         }
+
+    def _recall(self) -> None:
+        """Go on from what was told before a restart, so that nothing is written when nothing changed."""
+        live = self._cache.get(KIND, "", self._name) if self._cache.has(KIND) else None
+        if live is not None and meta.spec(live) == {"path": str(self._root)}:
+            try:
+                self.status = self._stored = sync.Status.model_validate(meta.status(live))
+            except pydantic.ValidationError:
+                log.info("the stored status is of another version", extra={"facts": {"sync": self._name}})
 
     async def _tell_news(self, facts: report.Facts) -> None:
         news = {str(problem): REFUSED for problem in facts.problems}

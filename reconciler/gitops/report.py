@@ -31,12 +31,11 @@ class Facts:
     kept: Sequence[str] = ()  # objects that are not pruned, with why
     waiting: Sequence[str] = ()
     unwatched: str = ""
-    changes: Sequence[str] = ()
-    changed_at: str = ""  # RFC 3339
+    changes: Sequence[str] = ()  # since the last time
 
 
 def status(facts: Facts, before: sync.Status, now: str) -> sync.Status:
-    """The status of a Sync; times of conditions that did not turn are carried over from `before`."""
+    """The status of a Sync at `now` (RFC 3339); what did not turn since `before` keeps its time."""
     return sync.Status(
         state=_state(facts),
         commit=facts.commit,
@@ -44,8 +43,8 @@ def status(facts: Facts, before: sync.Status, now: str) -> sync.Status:
         conditions=tuple(_timed(condition, before, now) for condition in _conditions(facts)),
         problems=tuple(_problem(problem) for problem in facts.problems[: sync.MAX_PROBLEMS]),
         more_problems=max(0, len(facts.problems) - sync.MAX_PROBLEMS),
-        changes=tuple(facts.changes[: sync.MAX_CHANGES]),
-        last_change_time=facts.changed_at,
+        changes=tuple(facts.changes[: sync.MAX_CHANGES]) or before.changes,
+        last_change_time=now if facts.changes else before.last_change_time,
     )
 
 

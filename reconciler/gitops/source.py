@@ -1,17 +1,22 @@
 """The folder as the agent sees it: what it holds now, at which commit, and a nudge when it may have changed.
 
-Joins the scan (folder.py), the checkout (git.py) and the watch (watch.py). Everything that blocks runs in a thread.
+Joins the scan (folder.py), the checkout (git.py) and the watch (watch.py). What reads files runs in a thread.
 """
 
 import asyncio
+import contextlib
+import dataclasses
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.gitops import folder, git, load, report, watch
+from reconciler.kit import clock as clocks
 
 SHORT = 12  # letters of a commit's hash in provenance
+MAX_LOOKS = 3  # in a row, while directories that were not watched yet are found
+GIT_MARKS = frozenset({"HEAD", "index"})  # what git replaces when it is done
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +30,12 @@ class Look:
 
 
 class Source:
-    """`changed` is called from another thread when a look is worth while."""
+    """`changed` is called when a look is worth while."""
 
-    def __init__(self, root: Path, changed: Callable[[], None]) -> None:
-        self._root = root
-        self._folder = folder.Folder(root)
-        self._watch = watch.Watch(root, changed)
+    def __init__(self, root: Path, clock: clocks.Clock, changed: Callable[[], None]) -> None:
+        self._root = root.absolute()
+        self._folder = folder.Folder(self._root)
+        self._watch = watch.Watch(changed, clock)
         self._git: Path | None = None
         self._prefix = ""  # of the folder within the checkout
         self._indexed: tuple[tuple[int, int], Mapping[str, bytes]] = ((0, 0), {})
@@ -38,14 +43,20 @@ class Source:
         self._commit = ""
 
     async def look(self) -> Look:
-        return await asyncio.to_thread(self._look)
+        """The folder as it is. What changes while it is being looked at causes a call of `changed`."""
+        for _ in range(MAX_LOOKS):
+            look = await asyncio.to_thread(self._look)
+            has_new, unwatched = self._watch.follow(self._places(look.scan))
+            if not has_new:
+                break
+        return dataclasses.replace(look, unwatched=unwatched)
 
-    async def close(self) -> None:
-        await asyncio.to_thread(self._watch.close)
+    def close(self) -> None:
+        self._watch.close()
 
-    def is_busy(self) -> bool:
-        """Whether git is rewriting the checkout at this moment."""
-        return self._git is not None and git.is_busy(self._git)
+    def is_unfinished(self) -> bool:
+        """Whether somebody is in the middle of writing a file, or git of rewriting the checkout."""
+        return self._watch.is_written() or (self._git is not None and git.is_busy(self._git))
 
     def origin(self, document: load.Document) -> str:
         """Where a document comes from, for its provenance: "apps/web.yaml:12 (commit 1a2b3c4d5e6f)"."""
@@ -56,17 +67,26 @@ class Source:
         return f"{document.source} ({relation} {self._commit[:SHORT]})"
 
     def _look(self) -> Look:
-        unwatched = self._watch.follow()  # before the scan, so that nothing falls between the two
         scan = self._folder.scan()
-        if scan.links:
-            unwatched = self._watch.follow(scan.links) or unwatched
         if scan.missing:
             return Look(scan, report.Halt("SourceMissing", f"{self._root} does not exist; nothing is deleted"))
         if scan.unreadable:
             return Look(scan, report.Halt("SourceUnreadable", f"{scan.unreadable}; nothing is deleted"))
         self._read_checkout()
         self._blobs = {path: file.blob for path, file in scan.files.items()}
-        return Look(scan, commit=self._commit, unwatched=unwatched)
+        return Look(scan, commit=self._commit)
+
+    def _places(self, scan: folder.Scan) -> Iterable[watch.Place]:
+        """The folder's directories; above them the root's own entry, for it may be a link that is swapped; git's marks."""
+        for path, inode in scan.directories.items():
+            yield watch.Place(path, inode)
+        around = [(self._root.parent, frozenset({self._root.name}))]
+        if self._git is not None:
+            around.append((self._git, GIT_MARKS))
+        for directory, names in around:
+            with contextlib.suppress(OSError):
+                status = directory.stat()
+                yield watch.Place(str(directory), (status.st_dev, status.st_ino), names)
 
     def _read_checkout(self) -> None:
         found = git.repository(self._root)

@@ -1,6 +1,6 @@
 """What the folder wants: one document per object, and everything that keeps a document from meaning one.
 
-Pure. `resolve` turns the files into a Wanted: kinds are looked up, namespaces filled in, two documents for one object
+Pure. A Resolver turns the files into a Wanted: kinds are looked up, namespaces filled in, two documents for one object
 refused both. A file with a problem is `unsure`: what it once defined may be meant still, so nothing that came from it
 is ever pruned.
 """
@@ -39,30 +39,71 @@ class Wanted:
         return len(self.documents) + len(self.undefined) + len(self.disputed)
 
 
-def resolve(files: Iterable[load.File], roster: Roster, namespace: str = "default") -> Wanted:
-    """The objects that `files` want. `namespace` is for documents that name none."""
-    files = list(files)
-    problems = [problem for file in files for problem in file.problems]
-    candidates: dict[Identity, list[load.Document]] = {}
-    unknown: list[load.Document] = []
-    for file in files:
+class Resolver:
+    """Turns files into a Wanted. `namespace` is for documents that name none. An unchanged file is not looked into again."""
+
+    def __init__(self, roster: Roster, namespace: str = "default") -> None:
+        self.roster = roster
+        self._namespace = namespace
+        self._known: dict[str, _Resolved] = {}
+
+    def resolve(self, files: Iterable[load.File]) -> Wanted:
+        """The objects that `files` want, every file of a folder."""
+        known: dict[str, _Resolved] = {}
+        for file in files:
+            before = self._known.get(file.path)
+            known[file.path] = before if before is not None and before.file is file else self._file(file)
+        self._known = known
+        documents: dict[Identity, load.Document] = {}
+        disputed: dict[Identity, list[load.Document]] = {}
+        for one in known.values():
+            for identity, document in one.documents:
+                first = documents.setdefault(identity, document)
+                if first is not document:
+                    disputed.setdefault(identity, [first]).append(document)
+        for identity in disputed:
+            del documents[identity]
+        return self._judged(documents, disputed, known.values())
+
+    def _judged(
+        self,
+        documents: dict[Identity, load.Document],
+        disputed: Mapping[Identity, list[load.Document]],
+        resolved: Iterable["_Resolved"],
+    ) -> Wanted:
+        problems = {problem for one in resolved for problem in one.problems}
+        for identity, found in disputed.items():
+            problems.update(_dispute(identity, found))
+        unknown = [document for one in resolved for document in one.unknown]
+        promised = _promised(documents) if unknown else set()
+        problems.update(_unknown_kind(document, self.roster) for document in unknown if _type(document) not in promised)
+        undefined = tuple(document for document in unknown if _type(document) in promised)
+        unsure = {problem.path for problem in problems} | {document.path for document in undefined}
+        return Wanted(documents, frozenset(disputed), tuple(sorted(problems)), undefined, frozenset(unsure))
+
+    def _file(self, file: load.File) -> "_Resolved":
+        problems = list(file.problems)
+        documents: list[tuple[Identity, load.Document]] = []
+        unknown: list[load.Document] = []
         for document in file.documents:
-            kind = roster.of_object(document.body["apiVersion"], document.body["kind"])
+            kind = self.roster.of_object(document.body["apiVersion"], document.body["kind"])
             if kind is None:
                 unknown.append(document)
             elif problem := _misplaced(kind, document):
                 problems.append(problem)
             else:
-                candidates.setdefault(_identity(kind, document, namespace), []).append(document)
-    documents = {identity: found[0] for identity, found in candidates.items() if len(found) == 1}
-    disputed = {identity: found for identity, found in candidates.items() if len(found) > 1}
-    for identity, found in disputed.items():
-        problems.extend(_dispute(identity, found))
-    promised = _promised(documents)
-    undefined = [document for document in unknown if _type(document) in promised]
-    problems.extend(_unknown_kind(document, roster) for document in unknown if _type(document) not in promised)
-    unsure = {problem.path for problem in problems} | {document.path for document in undefined}
-    return Wanted(documents, frozenset(disputed), tuple(sorted(set(problems))), tuple(undefined), frozenset(unsure))
+                documents.append((_identity(kind, document, self._namespace), document))
+        return _Resolved(file, tuple(documents), tuple(problems), tuple(unknown))
+
+
+@dataclass(frozen=True, slots=True)
+class _Resolved:
+    """What one file comes to by itself."""
+
+    file: load.File
+    documents: tuple[tuple[Identity, load.Document], ...]
+    problems: tuple[load.Problem, ...]
+    unknown: tuple[load.Document, ...]
 
 
 def title(roster: Roster, identity: Identity) -> str:

@@ -85,7 +85,7 @@ class World:
 
     def do_sync(self, body: str, *options: str) -> Iterable[str]:
         settings = dict(zip(options[::2], options[1::2], strict=True))
-        resolved = wanted.resolve(self.files.values(), self.roster)
+        resolved = wanted.Resolver(self.roster).resolve(self.files.values())
         context = gitops.Context(
             view=self.view, roster=self.roster, wanted=resolved, sync=SYNC, ownership=self.ownership, accepted=self.accepted
         )
