@@ -3,6 +3,8 @@
 Nothing here decides. What takes long to import (the scheduler's numpy, the node) is imported once the API listens.
 """
 
+import asyncio
+import importlib
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
@@ -52,7 +54,6 @@ class Daemon:
         self.tasks.start(self.cache.run(), "cache")
         await self.cache.synced()
         self._start_controllers()
-        self._start_scheduler()
         if self.config.runtime == "sim":
             self._start_simulation()
         folder = self._follow_folder()
@@ -63,6 +64,7 @@ class Daemon:
         self.cache.subscribe([plan.EVERY_KIND], self._narrate)
         if folder is not None:
             await folder.synced()
+        self.tasks.start(self._schedule(), "scheduler")
 
     def _roster(self) -> Roster:
         return kinds.builtin().with_kinds([sync.KIND])
@@ -98,12 +100,12 @@ class Daemon:
             driver.add(controller)
         self.tasks.start(driver.run(), "controllers")
 
-    def _start_scheduler(self) -> None:
-        from reconciler.scheduler import agent  # numpy takes 130 ms: the API listens already
-
+    async def _schedule(self) -> None:
+        """numpy takes long to import, so another thread does it, and nobody waits for it to be ready."""
+        agent = await asyncio.to_thread(importlib.import_module, "reconciler.scheduler.agent")
         client = self.client("kube-scheduler")
         record = self.performers(client, "the scheduler")[plan.Emit]
-        self.tasks.start(agent.Agent(client, self.cache, self.clock, record).run(), "scheduler")
+        await agent.Agent(client, self.cache, self.clock, record).run()
 
     def _start_simulation(self) -> None:
         from reconciler.node.sim import agent
