@@ -85,6 +85,7 @@ class Services:
         spec = meta.spec(obj)
         if spec.get("type") == "ExternalName":
             return obj
+        spec = self._with_families(spec)
         wanted = spec.get("clusterIP") or next(iter(spec.get("clusterIPs") or ()), "")
         if not wanted and old is not None and meta.spec(old).get("type") != "ExternalName":
             wanted = meta.spec(old).get("clusterIP", "")
@@ -97,6 +98,17 @@ class Services:
             wanted = self._any_address(obj)
             taken.append(wanted)
         return meta.put(obj, ("spec",), {**spec, "clusterIP": wanted, "clusterIPs": [wanted]})
+
+    def _with_families(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
+        """One family, the range's own; a headless Service without a selector may lead anywhere."""
+        policy, families = spec.get("ipFamilyPolicy"), spec.get("ipFamilies")
+        if policy and families:
+            return spec
+        family = f"IPv{self.network.version}"
+        if spec.get("clusterIP") == "None" and not spec.get("selector"):
+            both = [family, *(other for other in ("IPv4", "IPv6") if other != family)]
+            return {**spec, "ipFamilyPolicy": policy or "RequireDualStack", "ipFamilies": families or both}
+        return {**spec, "ipFamilyPolicy": policy or "SingleStack", "ipFamilies": families or [family]}
 
     def _take_address(self, obj: meta.Obj, wanted: str) -> None:
         try:

@@ -16,7 +16,7 @@ from reconciler.model import errors, protobuf
 
 MOST_BYTES = 3 * 1024 * 1024
 MOST_DEPTH = 200
-SHOWN_BYTES = 28  # of a body that cannot be read, in the error
+SHOWN_BYTES = 30  # of a body that cannot be read, in the error
 
 PATCH_TYPES = {
     "application/json-patch+json": "json",
@@ -28,6 +28,9 @@ UNKNOWN_FORMAT = (
     "the body of the request was in an unknown format - accepted media types include:"
     " application/json, application/yaml, application/vnd.kubernetes.protobuf"
 )
+
+
+_TYPE_META = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,12 @@ def parse(raw: bytes, content_type: str, kind: str) -> Body:
         start = raw[:SHOWN_BYTES].decode("utf-8", "replace") + (" ..." if len(raw) > SHOWN_BYTES else "")
         detail = f"couldn't get version/kind; json parse error: {error} ({start})"
         raise errors.bad_request(f"the object provided is unrecognized (must be of type {kind}): {detail}") from None
-    return Body(value, _duplicates(raw, value))
+    if not isinstance(value, dict):
+        fault = f"json: cannot unmarshal {_json_type(value)} into Go value of type {_TYPE_META}"
+        raise errors.bad_request(
+            f"the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; json parse error: {fault}"
+        )
+    return _with_duplicates(raw, value)
 
 
 def parse_yaml(raw: bytes, kind: str) -> Body:
@@ -97,8 +105,8 @@ def parse_patch(raw: bytes, patch_type: str) -> Body:
     try:
         value = parse_json(raw)
     except ValueError as error:
-        raise errors.bad_request(f"error decoding patch: {error}") from None
-    return Body(value, _duplicates(raw, value) if patch_type != "json" else ())
+        raise errors.bad_request(str(error)) from None
+    return Body(value, _duplicates(raw, value)) if patch_type != "json" else Body(value)
 
 
 def parse_json(raw: bytes) -> Any:
@@ -142,6 +150,26 @@ def _keys(value: Any) -> int:
     if isinstance(value, list):
         return sum(_keys(inner) for inner in value if isinstance(inner, dict | list))
     return 0
+
+
+def _with_duplicates(raw: bytes, value: Any) -> Body:
+    """A body whose keys may occur twice: the later one wins, and maps are merged, as Go decodes into a struct."""
+    duplicates = _duplicates(raw, value)
+    return Body(_merged(json.loads(raw, object_pairs_hook=_Pairs)), duplicates) if duplicates else Body(value)
+
+
+def _merged(value: Any) -> Any:
+    if isinstance(value, _Pairs):
+        merged: dict[str, Any] = {}
+        for key, inner in value:
+            made, before = _merged(inner), merged.get(key)
+            merged[key] = {**before, **made} if isinstance(before, dict) and isinstance(made, dict) else made
+        return merged
+    return [_merged(item) for item in value] if isinstance(value, list) else value
+
+
+def _json_type(value: Any) -> str:
+    return {str: "string", bool: "bool", list: "array"}.get(type(value), "number")
 
 
 class _Pairs(list[tuple[str, Any]]):

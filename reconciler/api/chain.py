@@ -145,6 +145,10 @@ class Chain:
             name=route.name,
         )
         authorisation.require(self.authoriser, user, asked)
+        if verb == "watch" and verb not in allowed:
+            details = {"kind": route.kind.plural}
+            message = f'watch is not supported on resources of kind "{route.kind.plural}"'
+            raise errors.StatusError(405, "MethodNotAllowed", message, details=details)
         if verb not in allowed or (verb == "create" and bool(route.name) != bool(route.subresource)):
             raise requests.no_such_method()
         if route.kind.namespaced and not route.namespace and verb not in ("list", "watch"):
@@ -227,7 +231,7 @@ class Chain:
 def _verb(method: str, route: requests.Route, query: options.Query) -> str:
     """Raises StatusError 405 for a method that Kubernetes' resources do not have."""
     if method == "GET":
-        if route.watch or (query.flag("watch") and not route.subresource):
+        if route.watch or (query.flag("watch") and not route.name):
             return "watch"
         return "get" if route.name else "list"
     verb = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete" if route.name else "deletecollection"}.get(method)

@@ -42,7 +42,7 @@ class Decoder:
             typed, unknown = self._checked(call, identified)
         except decode.DecodeError as error:
             raise _unpatchable(quoted(), str(error)) from None
-        complaints = [*duplicates, *(f'unknown field "{path}"' for path in unknown)]
+        complaints = [*duplicates, *(f'unknown field "{path}"' for path in sorted(unknown))]
         if complaints and call.field_validation == "Strict":
             raise _unpatchable(quoted(), f"strict decoding error: {', '.join(complaints)}")
         self.complain(call, complaints)
@@ -70,6 +70,8 @@ class Decoder:
         if call.kind.custom:
             return dict(body), ()
         decoded = decode.decode(self.schemas.of(call.version.schema), body)
+        if body.get("metadata") and body["metadata"].get("managedFields") == []:  # a wish to forget all owners
+            return meta.put(decoded.obj, ("metadata", "managedFields"), []), decoded.unknown
         return decoded.obj, decoded.unknown
 
     def _identified(self, call: Call, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,7 +109,7 @@ class Decoder:
 
 
 def _unpatchable(quoted: str, detail: str) -> errors.StatusError:
-    error = errors.FieldError("patch", "FieldValueInvalid", f"Invalid value: {quoted}: {detail}")
+    error = errors.invalid("patch", quoted, detail)
     message = f' "" is invalid: {error}'
     return errors.StatusError(422, "Invalid", message, details={"causes": [error.cause()]})
 

@@ -12,6 +12,7 @@ from reconciler.model.kind import Kind
 
 GENERATED_MOST = 58  # characters of generateName that are kept, so that five more fit into a DNS label
 
+_WIPED = frozenset({"uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"})
 _SERVER_WRITES = frozenset(
     {"uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"}
 )
@@ -31,6 +32,14 @@ def created(kind: Kind, obj: meta.Obj, *, namespace: str, name: str, uid: str, n
         if key not in metadata and key not in _SERVER_WRITES and value not in ("", None):
             metadata[key] = value
     return {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": metadata, **_body(obj)}
+
+
+def unsent(obj: meta.Obj) -> meta.Obj:
+    """`obj` without what a caller may send with a new object but the server alone decides."""
+    sent = meta.meta(obj)
+    if not any(key in sent for key in _WIPED):
+        return obj
+    return {**obj, "metadata": {key: value for key, value in sent.items() if key not in _WIPED}}
 
 
 def updated(obj: meta.Obj, old: meta.Obj) -> dict[str, Any]:

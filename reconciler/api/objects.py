@@ -207,7 +207,7 @@ class Objects:
             raise _exists(call, call.name, meta.meta(obj).get("generateName"))
         now = clock.rfc3339(self.time.now())
         if not tracked:
-            obj = self.owners.created(call, obj, now)
+            obj = self.owners.created(call, identity.unsent(obj), now)
         obj = call.version.to_hub(obj)
         attributes = self._attributes(call, "CREATE", None)
         obj = self.admission.admit(attributes, obj)
@@ -253,7 +253,7 @@ class Objects:
 
     def _validate(self, call: Call, obj: meta.Obj, old: meta.Obj | None) -> None:
         kind = call.kind
-        refused = metadata.refused(kind, obj, old)
+        refused = metadata.refused(kind, obj, old) * (1 if old is None else 2)  # kube-apiserver looks twice at an update
         refused += kind.validate_status(obj, old) if call.subresource else kind.validate(obj, old)
         if refused:
             raise errors.invalid_object(kind.kind, kind.group, meta.name(obj), refused)

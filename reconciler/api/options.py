@@ -51,6 +51,14 @@ class Query(dict[str, list[str]]):
         return {name: values[0] for name, values in self.items()}
 
 
+def revision(text: str) -> int:
+    """A resourceVersion parameter. Raises StatusError 400."""
+    if text.isascii() and text.isdigit() and int(text) < 2**64:
+        return int(text)
+    fault = "value out of range" if text.isascii() and text.isdigit() else "invalid syntax"
+    raise errors.bad_request(str(errors.invalid("resourceVersion", text, f'strconv.ParseUint: parsing "{text}": {fault}')))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Write:
     """CreateOptions, UpdateOptions and PatchOptions."""

@@ -48,11 +48,11 @@ def configuration(call: Call, patch: Patch) -> meta.Obj:
     """An applied configuration with the name and namespace of the request. Raises StatusError."""
     if not isinstance(patch.body, Mapping):
         raise errors.bad_request("an applied configuration must be an object")
-    metadata = dict(patch.body.get("metadata") or {})
+    metadata = patch.body.get("metadata") or {}
     for key, value in (("name", call.name), ("namespace", call.namespace)):
-        if value and metadata.setdefault(key, value) != value:
+        if value and metadata.get(key, value) != value:
             raise errors.bad_request(f"metadata.{key} of the applied configuration is {metadata[key]}, the request is for {value}")
-    return {**patch.body, "metadata": metadata}
+    return patch.body
 
 
 def plainly_patched(patch: Patch, document: meta.Obj, *, strict: bool = True) -> meta.Obj:

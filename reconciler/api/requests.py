@@ -95,7 +95,11 @@ class Router:
         """The route of a path; None for what is not under a group and version. Raises StatusError 404."""
         decoded = unquote(path) if "%" in path else path
         location = locate(decoded)
-        if location is None or not location.resource or (location.group and location.group not in self.groups):
+        if location is None or (location.group and location.group not in self.groups):
+            return None
+        if not location.resource:
+            if location.name:
+                raise no_such_resource()
             return None
         kind = self.roster.of_resource(location.group, location.version, location.resource)
         if kind is None or location.rest:

@@ -5,14 +5,13 @@ uses. Whatever is raised as StatusError is answered by chain.py.
 """
 
 import asyncio
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
 
-from reconciler.api import bodies, deletion, logs, options, paging, requests, selecting, streaming, table, watch, wire
+from reconciler.api import bodies, deletion, logs, options, paging, requests, selecting, table, watching, wire
 from reconciler.api.answers import Answer, Content
 from reconciler.api.apiserver import ApiServer
 from reconciler.api.backend import NodeBackend
@@ -24,7 +23,6 @@ from reconciler.model import errors, meta
 from reconciler.store.types import Provenance
 
 ROWS_AT_ONCE = 200  # rows or items made between two turns of the event loop
-WATCH_SECONDS = 1800  # the least a watch without a timeout lasts; Kubernetes spreads them over twice that
 SAME_SHAPE = frozenset({"", "status", "finalize", "approval", "ephemeralcontainers", "resize"})  # bodies of the parent's kind
 
 
@@ -32,7 +30,7 @@ class Resources:
     def __init__(self, server: ApiServer, node: NodeBackend | None) -> None:
         self.server = server
         self.node = node
-        self.streams: set[streaming.Stream] = set()
+        self.watching = watching.Watching(server)
 
     async def get(self, request: web.BaseRequest, route: requests.Route, user: User, query: options.Query) -> Answer | web.StreamResponse:
         if route.subresource == "log":
@@ -43,7 +41,7 @@ class Resources:
             return self._any(200, await self.server.subresources.get(call), form, call)
         cache, wanted = self.server.cache, query.one("resourceVersion")
         if wanted:
-            await cache.at_least(_revision(wanted))
+            await cache.at_least(options.revision(wanted))
         else:
             await cache.fresh()
         item = cache.get(route.kind.storage_id, route.namespace, route.name)
@@ -111,73 +109,9 @@ class Resources:
 
     async def watch_objects(self, request: web.BaseRequest, route: requests.Route, user: User, query: options.Query) -> web.StreamResponse:
         form = _form(request, route, query, many=True)
-        include = query.one("includeObject")
-        if form.shape == "Table":
-            table.check_include(include)
-        encoder = streaming.Encoder(route.kind, route.version, form, include, self.server.schemas, self.server.time)
-        interest = _interest(route, self._namespace(route), query)
-        stream = streaming.Stream(request, encoder.content_type)
-        watcher = watch.Watcher(interest, lambda seen: stream.send(encoder.frames(seen)), stream.end)
-        wanted = query.one("resourceVersion")
-        initial = query.one("sendInitialEvents")
-        _check_watch(query, initial)
-        backlog: list[bytes] = []
-        if (wanted in ("", "0") and initial != "false") or initial == "true":
-            opened = await self._with_initial(stream, watcher, encoder, backlog, int(wanted or 0), initial == "true")
-        else:
-            opened = await self._from_revision(
-                stream, watcher, encoder, backlog, _revision(wanted) if wanted else self.server.cache.revision
-            )
-        timeout = query.integer("timeoutSeconds")
-        seconds = float(timeout) if timeout else WATCH_SECONDS * (1 + random.random())  # noqa: S311 - spreads load
-        bookmarks = query.flag("allowWatchBookmarks")
-        self.streams.add(stream)
-        try:
-            await stream.wait(seconds, (lambda: encoder.bookmark(self.server.cache.revision)) if bookmarks else None)
-        finally:
-            self.streams.discard(stream)
-            self.server.watches.stop(watcher)
-        return opened
-
-    async def _with_initial(
-        self, stream: streaming.Stream, watcher: watch.Watcher, encoder: streaming.Encoder, backlog: list[bytes], least: int, marked: bool
-    ) -> web.StreamResponse:
-        """Begin with what exists, as ADDED events; `marked` ends them with Kubernetes' annotated bookmark."""
-        cache, interest = self.server.cache, watcher.interest
-        await cache.fresh()
-        await cache.at_least(least)
-        opened = await stream.open()
-        revision = cache.revision
-        items = [item for _, item in cache.shelf(interest.kind).in_order(interest.namespace) if interest.holds(item)]
-        live, watcher.sink = watcher.sink, lambda seen: backlog.append(encoder.frames(seen))
-        self.server.watches.start_now(watcher)
-        for first in range(0, len(items), ROWS_AT_ONCE):
-            stream.send(b"".join(encoder.added(item) for item in items[first : first + ROWS_AT_ONCE]))
-            await asyncio.sleep(0)
-        if marked:
-            stream.send(encoder.bookmark(revision, initial_end=True))
-        stream.send(b"".join(backlog))
-        watcher.sink = live
-        return opened
-
-    async def _from_revision(
-        self, stream: streaming.Stream, watcher: watch.Watcher, encoder: streaming.Encoder, backlog: list[bytes], revision: int
-    ) -> web.StreamResponse:
-        """Begin behind a revision. One that is compacted is told in the stream, as kube-apiserver does."""
-        live, watcher.sink = watcher.sink, lambda seen: backlog.append(encoder.frames(seen))
-        try:
-            await self.server.watches.start(watcher, revision)
-        except errors.StatusError as error:
-            if error.code != 410:
-                raise
-            opened = await stream.open()
-            stream.send(encoder.error(error.status()))
-            stream.end()
-            return opened
-        opened = await stream.open()
-        stream.send(b"".join(backlog))
-        watcher.sink = live
-        return opened
+        if form.media == wire.YAML:
+            raise wire.not_acceptable(f"only the following media types are accepted: {wire.STREAM_REPRESENTATIONS}", None)
+        return await self.watching.serve(request, route, self._namespace(route), form, query)
 
     async def _log(self, request: web.BaseRequest, route: requests.Route, query: options.Query) -> Answer | web.StreamResponse:
         await self.server.cache.fresh()
@@ -219,6 +153,10 @@ class Resources:
                 return table.row(kind, form, include, item, body, now)
 
             parts = await _in_slices(page.items, part)
+        elif form.shape and not page.items:
+            metadata = table.list_metadata(page.revision, page.token, page.remaining)
+            empty = {"kind": "PartialObjectMetadataList", "apiVersion": f"{wire.TABLE_GROUP}/{form.version}", "metadata": metadata}
+            return Answer.of(200, Content(wire.plain({**empty, "items": None})), form, call.warnings)
         elif form.shape:
             head = wire.list_head(
                 "PartialObjectMetadataList", f"{wire.TABLE_GROUP}/{form.version}", page.revision, page.token, page.remaining
@@ -322,41 +260,11 @@ def _listing(route: requests.Route, query: options.Query) -> paging.Request:
     return paging.Request(
         labels=selecting.labels(query.one("labelSelector")),
         fields=selecting.fields(route.kind, query.one("fieldSelector")),
-        limit=max(limit, 0),
+        limit=0 if wanted == "0" and not token else max(limit, 0),  # kube-apiserver's cache does not cut such a list
         token=token,
-        revision=_revision(wanted) if wanted else None,
+        revision=options.revision(wanted) if wanted else None,
         match=match,  # type: ignore[arg-type]
     )
-
-
-def _interest(route: requests.Route, namespace: str | None, query: options.Query) -> watch.Interest:
-    fields = selecting.fields(route.kind, query.one("fieldSelector"))
-    if route.name:
-        fields = (*fields, *selecting.fields(route.kind, f"metadata.name={route.name}"))
-    return watch.Interest(
-        kind=route.kind.storage_id, namespace=namespace, labels=selecting.labels(query.one("labelSelector")), fields=fields
-    )
-
-
-def _check_watch(query: options.Query, initial: str) -> None:
-    """Raises StatusError 422 where the options of a watch contradict each other."""
-    match, refused = query.one("resourceVersionMatch"), []
-    if initial and match != "NotOlderThan":
-        detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-        refused.append(errors.forbidden("resourceVersionMatch", detail))
-    elif match and not initial:
-        refused.append(
-            errors.forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")
-        )
-    if refused:
-        raise errors.invalid_object("ListOptions", "meta.k8s.io", "", refused)
-
-
-def _revision(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        refused = errors.invalid("resourceVersion", text, f'strconv.ParseUint: parsing "{text}": invalid syntax')
-        raise errors.bad_request(str(refused))
-    return int(text)
 
 
 def _manager_of(agent: str) -> str:

@@ -119,8 +119,7 @@ class HttpServer:
     async def close(self) -> None:
         for listener in self._listeners:
             listener.close()
-        for stream in tuple(self._objects.streams):
-            stream.end()
+        self._objects.watching.end_all()
         await self._tasks.close()
         if self._http is not None:
             await self._http.shutdown(STOP_SECONDS)

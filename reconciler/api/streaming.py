@@ -53,12 +53,12 @@ class Encoder:
         if initial_end:
             metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
         if self._form.shape == "Table":
-            return self._framed("BOOKMARK", self._bookmark_table(metadata))
+            return self._framed("BOOKMARK", self._table(Item({"metadata": metadata}, revision, b"")))
         if self._form.shape:
             obj = {"kind": "PartialObjectMetadata", "apiVersion": f"{wire.TABLE_GROUP}/{self._form.version}"}
         else:
             obj = {"kind": self._kind.kind, "apiVersion": self._kind.api_version(self._version.name)}
-        return self._framed("BOOKMARK", orjson.dumps({**obj, "metadata": {"creationTimestamp": None, **metadata}}))
+        return self._framed("BOOKMARK", orjson.dumps({**obj, "metadata": metadata}))
 
     def error(self, status: dict[str, Any]) -> bytes:
         return self._framed("ERROR", orjson.dumps(status))
@@ -95,16 +95,6 @@ class Encoder:
         bare = {"kind": "Table", "apiVersion": f"{wire.TABLE_GROUP}/{self._form.version}", "metadata": metadata, "columnDefinitions": None}
         return orjson.dumps(bare)[:-1] + b',"rows":[' + row + b"]}"
 
-    def _bookmark_table(self, metadata: dict[str, Any]) -> bytes:
-        bare: dict[str, Any] = {
-            "kind": "Table",
-            "apiVersion": f"{wire.TABLE_GROUP}/{self._form.version}",
-            "metadata": metadata,
-            "columnDefinitions": None,
-            "rows": [],
-        }
-        return orjson.dumps(bare)
-
 
 class Stream:
     """One watch's connection. `wait` returns when it is over."""
@@ -112,7 +102,21 @@ class Stream:
     def __init__(self, request: web.BaseRequest, content_type: str) -> None:
         self._request = request
         self._response = web.StreamResponse(headers={"Content-Type": content_type, "Cache-Control": CACHE_CONTROL})
+        self._began = False
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def hold_or_send(self, content: bytes, backlog: list[bytes]) -> None:
+        """Send, or while the stream is still beginning keep for `release`."""
+        if self._began:
+            self.send(content)
+        else:
+            backlog.append(content)
+
+    def release(self, backlog: list[bytes]) -> None:
+        """The beginning is over: send what was held back, and from now on send at once."""
+        self._began = True
+        self.send(b"".join(backlog))
+        backlog.clear()
 
     async def open(self) -> web.StreamResponse:
         self._response.enable_chunked_encoding()

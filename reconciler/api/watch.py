@@ -139,7 +139,9 @@ class Watches:
         self._enter(watcher)
 
     def stop(self, watcher: Watcher) -> None:
-        audience = self._audiences[watcher.interest.kind]
+        audience = self._audiences.get(watcher.interest.kind)
+        if audience is None:
+            return
         place = audience.place_of(watcher.interest)
         watchers = audience.places.get(place, set())
         if watcher not in watchers:

@@ -5,7 +5,6 @@ another version than the stored one, YAML and Tables are made anew. Lists of bui
 apiVersion and kind, as Kubernetes does.
 """
 
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -32,6 +31,7 @@ _SHAPES: Mapping[str, As] = {
 }
 
 REPRESENTATIONS = f"{JSON}, {YAML}, {PROTOBUF}"
+STREAM_REPRESENTATIONS = f"{JSON};stream=watch, {PROTOBUF};stream=watch"
 _LIST_REPRESENTATIONS = f"{REPRESENTATIONS}, {JSON};stream=watch, {PROTOBUF};stream=watch"
 
 
@@ -166,24 +166,13 @@ def chunks(parts: Sequence[bytes], most_bytes: int) -> Iterable[bytes]:
 def dumps(value: Any, form: Form) -> bytes:
     """Any JSON value in the client's media type."""
     if form.media == YAML:
-        return yaml_of(value)
+        from reconciler.api import writing_yaml  # 20 ms to import, and few clients ask for it
+
+        return writing_yaml.dumps(value)
     if form.media == PROTOBUF:
         return binary.encode(value)
     encoded: bytes = orjson.dumps(value, option=orjson.OPT_INDENT_2) if form.pretty else orjson.dumps(value)
     return encoded
-
-
-def yaml_of(value: Any) -> bytes:
-    """Block-style YAML with sorted keys, as sigs.k8s.io/yaml writes it."""
-    from ruamel.yaml import YAML as Writer  # 20 ms to import, and few clients ask for it
-
-    writer = Writer(typ="safe", pure=False)
-    writer.default_flow_style = False
-    writer.width = 1 << 30
-    writer.allow_unicode = True
-    out = io.BytesIO()
-    writer.dump(orjson.loads(orjson.dumps(value)), out)
-    return out.getvalue()
 
 
 def plain(value: Any) -> bytes:

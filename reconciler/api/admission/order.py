@@ -1,6 +1,12 @@
 """The one list of admission plugins, in kube-apiserver's order (its recommended plugins, as far as they exist here)."""
 
-from reconciler.api.admission import default_toleration_seconds, namespace_lifecycle, priority, service_account
+from reconciler.api.admission import (
+    default_toleration_seconds,
+    namespace_lifecycle,
+    priority,
+    service_account,
+    storage_object_in_use_protection,
+)
 from reconciler.api.admission.chain import Chain
 
 
@@ -12,5 +18,6 @@ def chain(*, mount_tokens: bool) -> Chain:
             priority.PODS,
             priority.PRIORITY_CLASSES,
             default_toleration_seconds.PLUGIN,
+            storage_object_in_use_protection.PLUGIN,
         )
     )
