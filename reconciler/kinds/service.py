@@ -7,7 +7,7 @@ from them are set there too.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reconciler.kinds import columns, pod_defaults, workload
+from reconciler.kinds import columns, pod_defaults, service_rules, workload
 from reconciler.model import meta, selectors
 from reconciler.model.kind import Health, Kind, Subresource, Version, status_of
 from reconciler.model.selectors import Selector
@@ -89,7 +89,7 @@ def _default_spec(spec: Mapping[str, Any]) -> Mapping[str, Any]:
     spec = pod_defaults.filled(spec, {"sessionAffinity": "None", "type": "ClusterIP"})
     if spec["sessionAffinity"] == "None":
         spec = {name: value for name, value in spec.items() if name != "sessionAffinityConfig"}
-    elif spec["sessionAffinity"] == "ClientIP" and not (spec.get("sessionAffinityConfig") or {}).get("clientIP", {}).get("timeoutSeconds"):
+    elif spec["sessionAffinity"] == "ClientIP" and not _has_timeout(spec):
         spec = {**spec, "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": AFFINITY_SECONDS}}}
     spec = pod_defaults.mapped(spec, "ports", _default_port)
     external = spec["type"] in ("NodePort", "LoadBalancer") or bool(spec.get("externalIPs") and spec["type"] == "ClusterIP")
@@ -102,13 +102,32 @@ def _default_spec(spec: Mapping[str, Any]) -> Mapping[str, Any]:
     return spec
 
 
+def _has_timeout(spec: Mapping[str, Any]) -> bool:
+    return ((spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}).get("timeoutSeconds") is not None
+
+
 def _default_port(port: Mapping[str, Any]) -> Mapping[str, Any]:
     port = pod_defaults.filled(port, {"protocol": "TCP"})
     return port if port.get("targetPort") else {**port, "targetPort": port.get("port", 0)}
 
 
 def prepare(service: meta.Obj, old: meta.Obj | None) -> meta.Obj:
+    service = {**service, "spec": _same_addresses(meta.spec(service), None if old is None else meta.spec(old))}
     return {**service, "status": {"loadBalancer": {}} if old is None else old.get("status") or {"loadBalancer": {}}}
+
+
+def _same_addresses(spec: Mapping[str, Any], old: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """clusterIP is the first of clusterIPs; who sets or clears only one of them means both."""
+    first, all_ips = spec.get("clusterIP", ""), spec.get("clusterIPs")
+    if old is None:
+        return {**spec, "clusterIPs": [first]} if first and not all_ips else spec
+    was_first, were_all = old.get("clusterIP", ""), old.get("clusterIPs")
+    if was_first and not first and all_ips == were_all:
+        return {name: value for name, value in spec.items() if name != "clusterIPs"}
+    if first == was_first and were_all and not all_ips:
+        return {name: value for name, value in spec.items() if name != "clusterIP"}
+    changed = first and first != was_first and all_ips == were_all
+    return {**spec, "clusterIPs": [first]} if changed or (first and not all_ips) else spec
 
 
 def health(service: meta.Obj) -> Health:
@@ -145,6 +164,7 @@ KIND = Kind(
     ),
     prepare=prepare,
     prepare_status=workload.keep_spec,
+    validate=service_rules.validate,
     columns=(
         columns.NAME,
         columns.column("Type", type_of, "@spec.type"),
@@ -158,7 +178,7 @@ KIND = Kind(
         "spec.clusterIP": lambda s: str(meta.spec(s).get("clusterIP", "")),
         "spec.type": lambda s: str(meta.spec(s).get("type", "")),
     },
-    name_rule="label1035",
+    name_rule="label",
     health=health,
     order=40,
 )

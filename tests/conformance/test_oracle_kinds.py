@@ -27,6 +27,7 @@ TIME = "2026-11-21T00:00:00Z"
 UID = "4d0ad3a1-6fbb-4b55-9b0c-4a1b3d1b5a2e"
 GROUPS = ("defaulting", "validation")
 EXPECTED_EQUAL = {"defaulting": 0.99, "validation": 0.99}
+ALLOCATION = re.compile("failed to allocate|not configured|multiple IP families|valid range|already allocated")
 NOT_THE_KINDS = ("uid", "resourceVersion", "creationTimestamp", "managedFields", "generation", "namespace", "generateName", "selfLink")
 
 
@@ -80,6 +81,8 @@ def of_step(name: str, index: int, step: Mapping[str, Any]) -> Case | None:
         return None
     message = str(answer["body"].get("message", ""))
     if answer["status"] == 400 and ("cannot be handled as" not in message or "no kind" in message):
+        return None
+    if ALLOCATION.search(message):
         return None
     return Case(f"{name}#{index}", kind, kind.version(version), body, answer["status"], answer["body"], "fieldValidation=Strict" in query)
 
