@@ -17,7 +17,7 @@ from reconciler.model.schema import Node
 ABSENT: Any = object()
 MAX_SHOWN = 60  # characters of a value
 _SERVER_METADATA = ("creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid")
-_REVISION = "deployment.kubernetes.io/revision"
+_NOISE = (*marks.OWN, "deployment.kubernetes.io/revision", "kubectl.kubernetes.io/last-applied-configuration")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def _stripped(obj: meta.Obj) -> meta.Obj:
         return obj
     metadata = {key: value for key, value in meta.meta(obj).items() if key not in _SERVER_METADATA}
     for group in ("labels", "annotations"):
-        kept = {key: value for key, value in (metadata.get(group) or {}).items() if key not in (*marks.OWN, _REVISION)}
+        kept = {key: value for key, value in (metadata.get(group) or {}).items() if key not in _NOISE}
         metadata[group] = kept
         if not kept:
             del metadata[group]
@@ -119,7 +119,7 @@ def _below(path: str, name: str) -> str:
 def _hidden(change: Change) -> Change:
     if change.path.split(".")[0].split("[")[0] not in ("data", "stringData"):
         return change
-    old, new = (side if side is ABSENT else mask for side, mask in ((change.old, "(hidden)"), (change.new, "(hidden, changed)")))
+    old, new = (side if side is ABSENT else mask for side, mask in ((change.old, "(hidden)"), (change.new, "(changed)")))
     return Change(change.path, old, new)
 
 
