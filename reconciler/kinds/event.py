@@ -1,10 +1,12 @@
 """Event: what happened to an object. Two groups serve the one stored kind, core and events.k8s.io."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reconciler.kinds import columns
-from reconciler.model import meta
+from reconciler.kinds.rules import check
+from reconciler.model import errors, meta
+from reconciler.model.errors import FieldError
 from reconciler.model.kind import Column, Kind, Version
 
 # Field of the core form -> field of events.k8s.io. The rest has the same name in both.
@@ -57,6 +59,63 @@ def to_new(event: meta.Obj) -> meta.Obj:
     renamed = {RENAMED.get(name, name): value for name, value in event.items()}
     kept = {name: value for name, value in renamed.items() if value or name not in _DROPPED_NEW}
     return {**kept, "apiVersion": "events.k8s.io/v1"}
+
+
+def validate_core(event: meta.Obj, _: meta.Obj | None) -> Iterator[FieldError]:
+    return _validate(event, "reportingComponent")
+
+
+def validate_new(event: meta.Obj, old: meta.Obj | None) -> Iterator[FieldError]:
+    """The newer group refuses what the older one left over, and lets only the series and the metadata change."""
+    yield from _validate(event, "reportingController")
+    if old is not None:
+        for field, zero in _FIXED.items():
+            yield from check.immutable(field, event.get(field) or zero, old.get(field) or zero, _shown(field, event.get(field)))
+        return
+    if not event.get("eventTime"):
+        yield errors.required("eventTime")
+    if event.get("type") not in ("Normal", "Warning"):
+        yield errors.invalid("type", "", f"has invalid value: {event.get('type', '')}")
+    for field in ("firstTimestamp", "lastTimestamp", "count", "source"):
+        if event.get(field):
+            yield errors.invalid(field, "", "needs to be unset")
+
+
+def _validate(event: meta.Obj, reporter: str) -> Iterator[FieldError]:
+    namespace, about = meta.namespace(event), str(regarding(event).get("namespace", ""))
+    mismatch = errors.invalid("involvedObject.namespace", about, "does not match event.namespace")
+    if not event.get("eventTime"):
+        if (about and namespace != about) or (not about and namespace not in ("", "default")):
+            yield mismatch
+        return
+    if not about and namespace not in ("default", "kube-system"):
+        yield mismatch
+    controller = event.get("reportingComponent", "")
+    if not controller:
+        yield errors.required(reporter)
+    yield from check.qualified(reporter, controller)
+    for field, most in (("reportingInstance", 128), ("action", 128), ("reason", 128), ("message", 1024)):
+        text = event.get(field, "")
+        if not text and field != "message":
+            yield errors.required(field)
+        if len(text) > most:
+            yield errors.invalid(field, "", f"can have at most {most} characters")
+    series = event.get("series")
+    if series is not None:
+        if series.get("count", 0) < 2:
+            yield errors.invalid("series.count", "", "should be at least 2")
+        if not series.get("lastObservedTime"):
+            yield errors.required("series.lastObservedTime")
+
+
+_FIXED: dict[str, Any] = {"involvedObject": {}, "reason": "", "message": "", "source": {}, "firstTimestamp": None, "lastTimestamp": None, "count": 0}
+_FIXED |= {"type": "", "eventTime": None, "action": "", "related": None, "reportingComponent": "", "reportingInstance": ""}
+
+
+def _shown(field: str, value: Any) -> Any:
+    if field in ("involvedObject", "related") and value is not None:
+        return check.internal(value, Kind="", Namespace="", Name="", UID="", APIVersion="", ResourceVersion="", FieldPath="")
+    return value
 
 
 def _object_cell(event: meta.Obj) -> str:
@@ -120,9 +179,10 @@ KINDS = (
         singular="event",
         short_names=("ev",),
         versions=(Version(name="v1", schema="io.k8s.api.core.v1.Event"),),
+        validate=validate_core,
         columns=COLUMNS,
         selectable_fields=SELECTABLE,
-        name_rule="subdomain",
+        name_rule="path",
         create_on_update=True,
         order=90,
     ),
@@ -133,9 +193,10 @@ KINDS = (
         singular="event",
         short_names=("ev",),
         versions=(Version(name="v1", schema="io.k8s.api.events.v1.Event", to_hub=to_core, from_hub=to_new),),
+        validate=validate_new,
         columns=COLUMNS,
         selectable_fields={**SELECTABLE, **{name.replace("involvedObject", "regarding"): get for name, get in SELECTABLE.items()}},
-        name_rule="subdomain",
+        name_rule="path",
         create_on_update=True,
         stored_as="events",
         order=90,

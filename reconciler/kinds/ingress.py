@@ -1,15 +1,14 @@
 """Ingress and IngressClass: HTTP from outside, by host and path, to Services."""
 
-from reconciler.kinds import columns, workload
+from reconciler.kinds import columns, ingress_rules, workload
 from reconciler.model import meta
 from reconciler.model.kind import Health, Kind, Version, status_of
 
-CLASS_ANNOTATION = "kubernetes.io/ingress.class"
 DEFAULT_CLASS_ANNOTATION = "ingressclass.kubernetes.io/is-default-class"
 
 
 def class_name(ingress: meta.Obj) -> str:
-    return str(meta.spec(ingress).get("ingressClassName") or meta.annotations(ingress).get(CLASS_ANNOTATION) or "")
+    return str(meta.spec(ingress).get("ingressClassName") or meta.annotations(ingress).get(ingress_rules.CLASS_ANNOTATION) or "")
 
 
 def addresses(ingress: meta.Obj) -> tuple[str, ...]:
@@ -49,6 +48,7 @@ KINDS = (
         subresources=(status_of("Ingress"),),
         prepare=prepare,
         prepare_status=workload.keep_spec,
+        validate=ingress_rules.ingress,
         has_generation=True,
         columns=(
             columns.NAME,
@@ -74,6 +74,7 @@ KINDS = (
         singular="ingressclass",
         namespaced=False,
         versions=(Version(name="v1", schema="io.k8s.api.networking.v1.IngressClass"),),
+        validate=ingress_rules.ingress_class,
         has_generation=True,
         columns=(
             columns.NAME,

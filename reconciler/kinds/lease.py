@@ -1,9 +1,12 @@
 """Lease: who leads, and which node lives. Renewals are measurements: volatile, written again by their holders."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from reconciler.kinds import columns
-from reconciler.model import meta
+from reconciler.kinds.rules import check
+from reconciler.model import errors, meta
+from reconciler.model.errors import FieldError
 from reconciler.model.kind import Kind, Version
 
 
@@ -19,6 +22,13 @@ def renewed_at(lease: meta.Obj) -> float | None:
 
 def duration_seconds(lease: meta.Obj) -> int:
     return int(meta.spec(lease).get("leaseDurationSeconds") or 0)
+
+
+def validate(lease: meta.Obj, _: meta.Obj | None) -> Iterator[FieldError]:
+    duration = meta.spec(lease).get("leaseDurationSeconds")
+    if duration is not None and duration <= 0:
+        yield errors.invalid("spec.leaseDurationSeconds", duration, "must be greater than 0")
+    yield from check.non_negative("spec.leaseTransitions", meta.spec(lease).get("leaseTransitions"))
 
 
 def is_renewal(old: meta.Obj | None, new: meta.Obj) -> bool:
@@ -38,6 +48,7 @@ KIND = Kind(
     singular="lease",
     versions=(Version(name="v1", schema="io.k8s.api.coordination.v1.Lease"),),
     columns=(columns.NAME, columns.column("Holder", holder, "@spec.holderIdentity"), columns.AGE),
+    validate=validate,
     create_on_update=True,
     volatile=is_renewal,
     order=45,

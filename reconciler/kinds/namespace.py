@@ -1,10 +1,15 @@
 """Namespace: the unit of naming. Its finalizer "kubernetes" holds it until everything in it is gone."""
 
+from collections.abc import Iterator
+
 from reconciler.kinds import columns
-from reconciler.model import meta
+from reconciler.kinds.rules import check
+from reconciler.model import errors, meta
+from reconciler.model.errors import FieldError
 from reconciler.model.kind import Health, Kind, Subresource, Version, status_of
 
 FINALIZER = "kubernetes"
+STANDARD_FINALIZERS = (FINALIZER, "orphan", "foregroundDeletion")
 NAME_LABEL = "kubernetes.io/metadata.name"
 
 
@@ -41,6 +46,14 @@ def prepare_status(namespace: meta.Obj, old: meta.Obj | None) -> meta.Obj:
     return namespace if old is None else {**namespace, "spec": old.get("spec") or {}}
 
 
+def validate(namespace: meta.Obj, _: meta.Obj | None) -> Iterator[FieldError]:
+    for finalizer in finalizers(namespace):
+        yield from check.qualified("spec.finalizers", finalizer)
+        if "/" not in finalizer and finalizer not in STANDARD_FINALIZERS:
+            detail = "name is neither a standard finalizer name nor is it fully qualified"
+            yield errors.invalid("spec.finalizers", finalizer, detail)
+
+
 def health(namespace: meta.Obj) -> Health:
     return Health("Progressing", "it is being deleted") if is_terminating(namespace) else Health("Healthy")
 
@@ -57,6 +70,7 @@ KIND = Kind(
     subresources=(Subresource(name="finalize", kind="Namespace", verbs=("update",)), status_of("Namespace")),
     prepare=prepare,
     prepare_status=prepare_status,
+    validate=validate,
     columns=(columns.NAME, columns.column("Status", phase, "The status of the namespace"), columns.AGE),
     selectable_fields={"status.phase": lambda namespace: str(meta.status(namespace).get("phase", ""))},
     name_rule="label",

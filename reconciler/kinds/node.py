@@ -1,15 +1,18 @@
 """Node: a machine that runs pods. Its status is measured by its agent; heart beats are Leases, not Node updates."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from reconciler.kinds import columns
-from reconciler.model import meta
+from reconciler.kinds.rules import addresses, check, resources, scheduling
+from reconciler.model import errors, gojson, meta, names
+from reconciler.model.errors import FieldError
 from reconciler.model.kind import Health, Kind, Subresource, Version, status_of
 
 ROLE_PREFIX = "node-role.kubernetes.io/"
 OLD_ROLE_LABEL = "kubernetes.io/role"
 HOSTNAME_LABEL = "kubernetes.io/hostname"
+AVOID_ANNOTATION = "scheduler.alpha.kubernetes.io/preferAvoidPods"
 LEASE_NAMESPACE = "kube-node-lease"
 UNSCHEDULABLE_TAINT = "node.kubernetes.io/unschedulable"
 NOT_READY_TAINT = "node.kubernetes.io/not-ready"
@@ -72,6 +75,54 @@ def prepare_status(node: meta.Obj, old: meta.Obj | None) -> meta.Obj:
     return node if old is None else {**node, "spec": old.get("spec") or {}}
 
 
+def validate(node: meta.Obj, old: meta.Obj | None) -> Iterator[FieldError]:
+    avoided = meta.annotations(node).get(AVOID_ANNOTATION)
+    if avoided is not None and (complaint := gojson.complaint(avoided)):
+        yield errors.invalid("metadata.annotations.AvoidPods", AVOID_ANNOTATION, complaint)
+    yield from _validate_taints("metadata.taints", taints(node))
+    for field in ("capacity", "allocatable"):
+        for name, amount in (meta.status(node).get(field) or {}).items():
+            yield from resources.amount(f"status.{field}.{name}", name, amount)
+    ranges = list(meta.spec(node).get("podCIDRs") or ())
+    for index, text in enumerate(ranges):
+        yield from addresses.cidr(f"spec.podCIDRs[{index}]", text)
+    if len(ranges) > 1 and (len(ranges) > 2 or not addresses.one_per_family(ranges)):
+        yield errors.invalid("spec.podCIDRs", ranges, "may specify no more than one CIDR for each IP family")
+    if old is not None:
+        yield from _validate_update(meta.spec(node), meta.spec(old))
+
+
+def _validate_taints(path: str, found: Sequence[Mapping[str, Any]]) -> Iterator[FieldError]:
+    seen: set[tuple[str, str]] = set()
+    for index, taint in enumerate(found):
+        at, key, effect = f"{path}[{index}]", taint.get("key", ""), taint.get("effect", "")
+        yield from check.qualified(f"{at}.key", key)
+        if reasons := names.label_value(taint.get("value", "")):
+            yield errors.invalid(f"{at}.value", taint["value"], ";".join(reasons))
+        yield from scheduling.taint_effect(f"{at}.effect", effect, allow_empty=False)
+        if (key, effect) in seen:
+            shown = errors.shown(check.internal(taint, Key="", Value="", Effect="", TimeAdded=None))
+            message = f"Duplicate value: {shown}: taints must be unique by key and effect pair"
+            yield FieldError(at, "FieldValueDuplicate", message)
+        seen.add((key, effect))
+
+
+def _validate_update(new: Mapping[str, Any], old: Mapping[str, Any]) -> Iterator[FieldError]:
+    if old.get("podCIDRs") and new.get("podCIDRs") != old["podCIDRs"]:
+        yield errors.forbidden("spec.podCIDRs", 'node updates may not change podCIDR except from "" to valid')
+    if old.get("providerID") and new.get("providerID") != old["providerID"]:
+        yield errors.forbidden("spec.providerID", 'node updates may not change providerID except from "" to valid')
+    fixed = [{k: v for k, v in spec.items() if k not in CHANGEABLE} for spec in (new, old)]
+    if fixed[0] != fixed[1]:
+        yield errors.forbidden("", ONLY_CHANGES)
+
+
+CHANGEABLE = ("podCIDR", "podCIDRs", "providerID", "taints", "unschedulable", "configSource", "externalID")
+ONLY_CHANGES = (
+    "node updates may only change labels, taints, or capacity (or configSource, if the DynamicKubeletConfig feature gate is enabled)"
+)
+
+
 def health(node: meta.Obj) -> Health:
     found = condition(node, "Ready")
     if found is None:
@@ -117,6 +168,7 @@ KIND = Kind(
     ),
     prepare=prepare,
     prepare_status=prepare_status,
+    validate=validate,
     columns=(
         columns.NAME,
         columns.column("Status", _status_cell, "The status of the node"),

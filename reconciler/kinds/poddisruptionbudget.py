@@ -1,7 +1,11 @@
 """PodDisruptionBudget: how many pods of a set may be missing by choice."""
 
+from collections.abc import Iterator
+
 from reconciler.kinds import columns, workload
-from reconciler.model import meta
+from reconciler.kinds.rules import check
+from reconciler.model import errors, meta
+from reconciler.model.errors import FieldError
 from reconciler.model.kind import Health, Kind, Version, status_of
 
 selector = workload.selector
@@ -9,6 +13,21 @@ selector = workload.selector
 
 def disruptions_allowed(budget: meta.Obj) -> int:
     return workload.count(budget, "disruptionsAllowed")
+
+
+def validate(budget: meta.Obj, _: meta.Obj | None) -> Iterator[FieldError]:
+    spec = meta.spec(budget)
+    least, most = spec.get("minAvailable"), spec.get("maxUnavailable")
+    if least is not None and most is not None:
+        shown = check.internal(spec, MinAvailable=None, Selector=None, MaxUnavailable=None, UnhealthyPodEvictionPolicy=None)
+        yield errors.invalid("spec", shown, "minAvailable and maxUnavailable cannot be both set")
+    for field, value in (("minAvailable", least), ("maxUnavailable", most)):
+        yield from check.int_or_percent(f"spec.{field}", value)
+        yield from check.not_above_100_percent(f"spec.{field}", value)
+    yield from check.label_selector("spec.selector", spec.get("selector"))
+    policy = spec.get("unhealthyPodEvictionPolicy")
+    if policy is not None:
+        yield from check.one_of("spec.unhealthyPodEvictionPolicy", policy, ("AlwaysAllow", "IfHealthyBudget"))
 
 
 def health(budget: meta.Obj) -> Health:
@@ -31,6 +50,8 @@ KIND = Kind(
     subresources=(status_of("PodDisruptionBudget"),),
     prepare=workload.empty_status(disruptionsAllowed=0, currentHealthy=0, desiredHealthy=0, expectedPods=0),
     prepare_status=workload.keep_spec,
+    validate=validate,
+    name_rule="path",
     has_generation=True,
     columns=(
         columns.NAME,

@@ -122,7 +122,7 @@ class Kind:
     columns: tuple[Column, ...] = ()
     row_conditions: Callable[[meta.Obj], Iterable[Mapping[str, str]]] = no_conditions  # of a Table's row
     selectable_fields: Mapping[str, Callable[[meta.Obj], str]] = field(default_factory=dict)  # beside metadata.name/namespace
-    name_rule: Literal["subdomain", "label", "label1035", "path", "rbac"] = "subdomain"
+    name_rule: Literal["subdomain", "label", "label1035", "path", "rbac", "ip"] = "subdomain"
     graceful_seconds: Callable[[meta.Obj], int] | None = None  # pods: the grace a DELETE without one gets
     create_on_update: bool = False  # PUT of an absent object creates it (leases, events, endpoints, ...)
     unconditional_update: bool = True  # PUT without resourceVersion is allowed

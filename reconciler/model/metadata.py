@@ -22,6 +22,7 @@ _RULES: Mapping[str, Callable[[str], tuple[str, ...]]] = {
     "label1035": names.dns_label_1035,
     "path": names.path_segment,
     "rbac": names.path_segment,
+    "ip": names.ip_address,
 }
 
 

@@ -4,6 +4,7 @@ Each check returns the reasons why a text is refused, none when it is fine. Resu
 in every object (labels, annotations, finalizers) are remembered.
 """
 
+import ipaddress
 import re
 from functools import lru_cache
 
@@ -63,6 +64,18 @@ def path_segment(text: str) -> tuple[str, ...]:
     if text in (".", ".."):
         return (f"may not be '{text}'",)
     return tuple(f"may not contain '{char}'" for char in "/%" if char in text)
+
+
+def ip_address(text: str) -> tuple[str, ...]:
+    """An IPv4 or IPv6 address in its one canonical form."""
+    try:
+        parsed = ipaddress.ip_address(text)
+    except ValueError:
+        octets = text.split(".")
+        if len(octets) == 4 and all(octet.isdigit() and int(octet) < 256 for octet in octets):
+            return ("must not have leading 0s",)
+        return ("must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",)
+    return () if str(parsed) == text else (f'must be in canonical form ("{parsed}")',)
 
 
 @lru_cache(maxsize=4096)

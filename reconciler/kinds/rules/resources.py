@@ -61,18 +61,13 @@ def resource_name(path: str, name: str) -> Iterator[FieldError]:
     """Any resource that Kubernetes knows, or a qualified one."""
     found = list(check.because(path, name, names.qualified(name)))
     yield from found
-    if not found and "/" not in name and name not in STANDARD:
+    if not found and "/" not in name and name not in STANDARD and not name.startswith((HUGE_PAGES, "requests.hugepages-")):
         yield errors.invalid(path, name, NOT_STANDARD)
 
 
 def container_resource_name(path: str, name: str) -> Iterator[FieldError]:
-    found = list(check.because(path, name, names.qualified(name)))
-    yield from found
-    if found:
-        return
+    yield from resource_name(path, name)
     if "/" not in name:
-        if name not in STANDARD and not name.startswith(HUGE_PAGES):
-            yield errors.invalid(path, name, NOT_STANDARD)
         if name not in OF_CONTAINERS and not name.startswith(HUGE_PAGES):
             yield errors.invalid(path, name, NOT_OF_CONTAINER)
     elif not is_native(name) and not is_extended(name):
