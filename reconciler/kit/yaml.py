@@ -13,6 +13,7 @@ pays nothing for them. This module knows nothing of files and of Kubernetes' obj
 import base64
 import binascii
 import functools
+import io
 import math
 import re
 import sys
@@ -20,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ruamel.yaml import events
+from ruamel.yaml import YAML, events
 from ruamel.yaml.cyaml import CParser  # type: ignore[attr-defined]  # it lists no names
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.reader import ReaderError
@@ -42,6 +43,7 @@ _FIXED: dict[str, Any] = {
 }
 _INTEGER = re.compile(r"[-+]?(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]+|0|[1-9][0-9]*)\Z")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
+_COLON = "found unexpected ':'"
 _SEPARATOR = re.compile(r"^---(.*)$", re.MULTILINE)
 _SURROGATES = re.compile(r"\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 
@@ -140,7 +142,8 @@ class _Builder:
         self._line = chunk.line
         self._places = places
         self._text = _SURROGATES.sub(_joined, chunk.text)
-        self._parser = CParser(self._text)
+        self._parser: Any = CParser(self._text)
+        self._taken = 0  # events
         self._anchors: dict[str, tuple[Any, int] | None] = {}  # value and size; None while still being read
         self._nodes = 0
 
@@ -158,10 +161,22 @@ class _Builder:
                 if value is not None:  # a chunk of comments is a null to libyaml where a separator was left
                     yield place, value
 
+    def _next_slowly(self) -> Any:
+        """Go on with the parser in Python: this libyaml refuses {image: nginx:2}, which kubectl takes."""
+        self._parser = YAML(typ="safe", pure=True)
+        self._parser = self._parser.get_constructor_parser(io.StringIO(self._text))[1]
+        skipped, self._taken = self._taken - 1, 0
+        for _ in range(skipped):
+            self._next()
+        return self._next()
+
     def _next(self) -> Any:
         try:
+            self._taken += 1
             return self._parser.get_event()
         except MarkedYAMLError as error:
+            if error.problem == _COLON and isinstance(self._parser, CParser):
+                return self._next_slowly()
             mark = error.problem_mark or error.context_mark
             message = " ".join(part for part in (error.context, error.problem) if part)
             raise Invalid(_hinted(message, mark.line, mark.column, self._text), self._line + mark.line, mark.column + 1) from None

@@ -155,3 +155,10 @@ def test_locate_finds_the_node_or_what_is_above_it() -> None:
 
 def test_json_escapes_beyond_the_first_plane() -> None:
     assert read('{"a": "\\ud83d\\ude00", "b": "\\/"}') == {"a": "😀", "b": "/"}
+
+
+def test_a_colon_inside_a_plain_scalar_in_a_flow_collection_is_no_separator() -> None:
+    (chunk,) = yaml.split("a: 1\nlist: [http://x:80/y, z]\nmap: {image: nginx:1.25, octal: 0644, yes: no}\n")
+    assert isinstance(chunk, yaml.Chunk)
+    ((_, value),) = yaml.build(chunk)
+    assert value == {"a": 1, "list": ["http://x:80/y", "z"], "map": {"image": "nginx:1.25", "octal": 420, "true": False}}
