@@ -55,6 +55,7 @@ class Failure:
     message: str
     at: float
     retry_at: float
+    version: str = ""  # of what it depends on: another one is reason to try at once
     count: int = 1
 
 
@@ -62,7 +63,7 @@ class Failure:
 class Pod:
     sandbox: types.Sandbox | None = None
     ip: str = ""
-    volumes: str = ""  # fingerprint of the contents that are in place; "" before the first time
+    volumes: str = ""  # version of the contents that are in place; "" before the first time
     hooks: Mapping[Attempt, Hook] = field(default_factory=dict)
     stops: Mapping[Attempt, Stop] = field(default_factory=dict)
     probes: Mapping[Attempt, Probed] = field(default_factory=dict)

@@ -29,6 +29,7 @@ class PrepareVolumes:
     """Make the pod's volumes and bring their contents to what the view says."""
 
     pod: meta.Obj
+    version: str
     why: str
 
 
@@ -43,6 +44,7 @@ class StartContainer:
     pod: meta.Obj
     container: Mapping[str, Any]
     attempt: int
+    version: str
     why: str
     back_off: observed.BackOff | None = None  # remembered once it started
 
@@ -85,16 +87,17 @@ class RemovePod:
     why: str
 
 
-def plan_pod(pod: meta.Obj, obs: observed.Pod, node: observed.Node, now: float) -> plan.Plan:
-    """The plan for a pod that is bound to this node."""
+def plan_pod(pod: meta.Obj, obs: observed.Pod, node: observed.Node, version: str, now: float) -> plan.Plan:
+    """The plan for a pod that is bound to this node. `version` is that of all that its configuration comes from."""
     doom = _doom(pod, now)
     if meta.is_deleting(pod) or doom is not None or _is_over(pod, obs):
         return _ending(pod, obs, node, now, doom)
-    steps = _Steps(pod, obs, now)
+    steps = _Steps(pod, obs, version, now)
     if obs.sandbox is None or not obs.sandbox.ready or not obs.ip or not obs.volumes:
         steps.prepare()
     else:
-        steps.init_containers()
+        steps.refresh()
+        steps.containers()
     report = _report(pod, status.of_pod(pod, obs, node, now))
     waiting = [plan.Waiting(what) for what in steps.waiting]
     again = min(filter(None, (steps.again_at, _deadline(pod))), default=None)
@@ -110,26 +113,29 @@ def plan_absent(uids: Sequence[str], pod: meta.Obj | None) -> tuple[plan.Action,
 class _Steps:
     """Collects what is to be done; reads top to bottom as a pod starts."""
 
-    def __init__(self, pod: meta.Obj, obs: observed.Pod, now: float) -> None:
-        self.pod, self.obs, self.now = pod, obs, now
+    def __init__(self, pod: meta.Obj, obs: observed.Pod, version: str, now: float) -> None:
+        self.pod, self.obs, self.version, self.now = pod, obs, version, now
         self.actions: list[plan.Action] = []
         self.waiting: list[str] = []
         self.again_at: float | None = None
 
     def prepare(self) -> None:
         failure = self.obs.failure
-        if failure is not None and failure.retry_at > self.now:
-            self._again(failure.retry_at)
-            self.waiting.append(f"{failure.reason}: {failure.message}")
+        if self._rests(failure, ""):
             return
         if not self.obs.volumes:
-            self.actions.append(PrepareVolumes(pod=self.pod, why="the pod was bound to this node"))
+            self.actions.append(PrepareVolumes(pod=self.pod, version=self.version, why="the pod was bound to this node"))
         if self.obs.sandbox is None or not self.obs.sandbox.ready or not self.obs.ip:
             lost = self.obs.sandbox is not None and not self.obs.sandbox.ready
             self.actions.append(StartSandbox(pod=self.pod, why="its sandbox is gone" if lost else "the pod has no sandbox yet"))
 
-    def init_containers(self) -> None:
-        """In order; a plain one must have completed, a sidecar started, before the next begins."""
+    def refresh(self) -> None:
+        """Contents of volumes follow what they come from while the pod runs."""
+        if self.obs.volumes != self.version and not self._rests(self.obs.failure, ""):
+            self.actions.append(PrepareVolumes(pod=self.pod, version=self.version, why="what its volumes show has changed"))
+
+    def containers(self) -> None:
+        """Init containers in order; a plain one must have completed, a sidecar started, before the next begins."""
         past_init = status.is_initialized(self.pod, self.obs)
         for container in pods.init_containers(self.pod):
             latest = self.obs.latest(container["name"])
@@ -151,14 +157,11 @@ class _Steps:
         if observed.runs(latest) and latest is not None:
             self._watch(container, latest)
             return
-        failure = self.obs.failures.get(name)
-        if failure is not None and failure.retry_at > self.now:
-            self._again(failure.retry_at)
-            self.waiting.append(f"container {name}: {failure.reason}: {failure.message}")
+        if self._rests(self.obs.failures.get(name), f"container {name}: "):
             return
         if latest is None:
             attempt = self._first_attempt(name)
-            self.actions.append(StartContainer(pod=self.pod, container=container, attempt=attempt, why="it was not started yet"))
+            self._start(container, attempt, "it was not started yet", None)
             return
         if not status.restarts(self.pod, container, latest, init=init):
             return
@@ -169,8 +172,13 @@ class _Steps:
             return
         why = f"attempt {latest.attempt} ended with exit code {latest.exit_code}"
         back_off = status.next_back_off(latest, self.obs, self.now)
-        self.actions.append(StartContainer(pod=self.pod, container=container, attempt=latest.attempt + 1, why=why, back_off=back_off))
+        self._start(container, latest.attempt + 1, why, back_off)
         self._forget_older(latest)
+
+    def _start(self, container: Mapping[str, Any], attempt: int, why: str, back_off: observed.BackOff | None) -> None:
+        self.actions.append(
+            StartContainer(pod=self.pod, container=container, attempt=attempt, version=self.version, why=why, back_off=back_off)
+        )
 
     def _watch(self, container: Mapping[str, Any], running: types.Container) -> None:
         key = running.name, running.attempt
@@ -187,6 +195,14 @@ class _Steps:
         grace = (container.get(f"{probe}Probe") or {}).get("terminationGracePeriodSeconds") if probe else None
         deadline = self.now + float(_grace_seconds(self.pod) if grace is None else grace)
         return StopContainer(pod=self.pod, container=container, attempt=running.attempt, deadline=deadline, why=why, message=message)
+
+    def _rests(self, failure: observed.Failure | None, what: str) -> bool:
+        """Whether it failed lately, and nothing that it depends on has changed."""
+        if failure is None or failure.retry_at <= self.now or failure.version != self.version:
+            return False
+        self._again(failure.retry_at)
+        self.waiting.append(f"{what}{failure.reason}: {failure.message}")
+        return True
 
     def _first_attempt(self, name: str) -> int:
         """0; or after what the pod's status knows and the runtime does not (the machine was booted)."""

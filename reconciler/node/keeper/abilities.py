@@ -1,8 +1,8 @@
 """What this user may do here: found by trying it in a child, for configuration tells half the truth.
 
-    root     namespaces, mounts and users as they are
-    userns   the same inside a user namespace that maps only the own user
-    plain    processes in sessions of their own, nothing else
+root     namespaces, mounts and users as they are
+userns   the same inside a user namespace that maps only the own user
+plain    processes in sessions of their own, nothing else
 """
 
 from __future__ import annotations

@@ -24,7 +24,11 @@ async def launch(run_dir: Path) -> None:
     run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     environment = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "HOME", "TZ", "LD_LIBRARY_PATH")}
     process = await asyncio.create_subprocess_exec(
-        *command(run_dir), stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, env=environment
+        *command(run_dir),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        env=environment,
     )
     _, said = await process.communicate()
     if process.returncode:

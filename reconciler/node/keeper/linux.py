@@ -89,9 +89,7 @@ def setns(fd: int, flags: int = 0) -> None:
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
-    _checked(
-        _libc.mount(source.encode(), os.fsencode(target), kind.encode() or None, ctypes.c_ulong(flags), data.encode() or None), target
-    )
+    _checked(_libc.mount(source.encode(), os.fsencode(target), kind.encode() or None, ctypes.c_ulong(flags), data.encode() or None), target)
 
 
 def unmount(target: str, flags: int = MNT_DETACH) -> None:

@@ -59,7 +59,9 @@ class Images:
             return _loaded(loaded)
         if self._host_images:
             return self._on_host(name, command)
-        raise types.RuntimeFailure("ErrImagePull", f"{_absent(name)}, or start with --host-images to run its command on the host's own root")
+        raise types.RuntimeFailure(
+            "ErrImagePull", f"{_absent(name)}, or start with --host-images to run its command on the host's own root"
+        )
 
     def load(self, name: str, source: Path) -> Image:
         """Take a folder or an archive (a plain tar, `docker save`, or OCI) into the data folder under `name`."""

@@ -52,7 +52,9 @@ def log_path(sandbox: types.SandboxSpec, name: str, attempt: int) -> Path:
 def specification(around: Surroundings, sandbox: types.SandboxSpec, spec: types.ContainerSpec, image: images.Image) -> dict[str, Any]:
     argv = list(spec.command or image.entrypoint) + list(spec.args or (() if spec.command else image.command))
     if not argv:
-        raise types.RuntimeFailure("RunContainerError", f'container "{spec.name}": image "{spec.image}" has no command, and the pod gives none')
+        raise types.RuntimeFailure(
+            "RunContainerError", f'container "{spec.name}": image "{spec.image}" has no command, and the pod gives none'
+        )
     security = spec.security
     held = capabilities.effective(security.add_capabilities, security.drop_capabilities, privileged=security.privileged)
     path = log_path(sandbox, spec.name, spec.attempt)
@@ -78,9 +80,27 @@ def specification(around: Surroundings, sandbox: types.SandboxSpec, spec: types.
 def _plain(spec: types.ContainerSpec, image: images.Image) -> dict[str, Any]:
     """Nothing can be mounted: what a pod mounts elsewhere than where it lies cannot be had."""
     if not image.is_host:
-        message = f'image "{spec.image}" needs mounts, which this user may not make; enable user namespaces, run as root or use the image host'
+        message = (
+            f'image "{spec.image}" needs mounts, which this user may not make; enable user namespaces, run as root or use the image host'
+        )
         raise types.RuntimeFailure("CreateContainerError", message)
-    return {"links": []}
+    for mount in spec.mounts:
+        source = os.path.join(mount.source, mount.sub_path) if mount.sub_path else mount.source
+        if not mount.optional and os.path.realpath(mount.target) != os.path.realpath(source):
+            _link(source, mount.target)
+    return {}
+
+
+def _link(source: str, target: str) -> None:
+    """The best that a plain process can have of a volume: a symbolic link at its mount path."""
+    try:
+        if os.path.islink(target):
+            os.unlink(target)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        os.symlink(source, target)
+    except OSError as error:
+        message = f"volume at {target}: {error.strerror}; this user may not mount: enable user namespaces or run as root"
+        raise types.RuntimeFailure("CreateContainerError", message) from error
 
 
 def _identity(mode: Mode, security: types.Security, held: frozenset[str], image: images.Image) -> dict[str, Any]:

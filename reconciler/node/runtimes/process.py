@@ -18,7 +18,8 @@ from typing import Any
 
 import reconciler
 from reconciler.kit import tasks
-from reconciler.node.keeper import client, launch as keeper_launch, wire
+from reconciler.node.keeper import client, wire
+from reconciler.node.keeper import launch as keeper_launch
 from reconciler.node.runtimes import cgroups, images, launch, types
 
 log = logging.getLogger(__name__)
@@ -135,7 +136,9 @@ class ProcessRuntime:
             kept = tuple(c for c in sandbox.containers if (c.name, c.attempt) != (name, attempt))
             self._sandboxes[uid] = dataclasses.replace(sandbox, containers=kept)
 
-    async def exec(self, uid: str, name: str, command: Sequence[str], *, timeout_seconds: float, limit_bytes: int = 10_240) -> types.ExecResult:
+    async def exec(
+        self, uid: str, name: str, command: Sequence[str], *, timeout_seconds: float, limit_bytes: int = 10_240
+    ) -> types.ExecResult:
         """Raises RuntimeFailure where the program could not be started."""
         container = self._sandboxes[uid].latest(name) if uid in self._sandboxes else None
         if container is None or container.state != "running":

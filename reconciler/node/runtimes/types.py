@@ -35,6 +35,7 @@ class Mount:
     read_only: bool = False
     propagation: Literal["private", "slave", "shared"] = "private"
     sub_path: str = ""  # below `source`, resolved so that no symbolic link leaves it
+    optional: bool = False  # left out where nothing can be mounted, instead of refusing the container
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,9 +194,13 @@ class Runtime(Protocol):
     async def remove_container(self, uid: str, name: str, attempt: int) -> None:
         """Forget an exited attempt: its record, writable layer and logs."""
 
-    async def exec(self, uid: str, name: str, command: Sequence[str], *, timeout_seconds: float, limit_bytes: int = 10_240) -> ExecResult: ...
+    async def exec(
+        self, uid: str, name: str, command: Sequence[str], *, timeout_seconds: float, limit_bytes: int = 10_240
+    ) -> ExecResult: ...
 
-    async def open_socket(self, uid: str, *, bind: tuple[str, int] | None = None, connect: tuple[str, int] | None = None, kind: str = "tcp") -> int:
+    async def open_socket(
+        self, uid: str, *, bind: tuple[str, int] | None = None, connect: tuple[str, int] | None = None, kind: str = "tcp"
+    ) -> int:
         """The descriptor of a socket made inside the pod's network namespace: listening, or connecting (non-blocking)."""
 
     def log_path(self, uid: str, name: str, attempt: int) -> Path | None:

@@ -59,31 +59,29 @@ def remove(pod_dir: Path, pod_uid: str) -> None:
 
 def mount(place: Path, wanted: Mapping[str, Any], variables: Mapping[str, str]) -> types.Mount:
     """A container's volumeMount of a volume at `place`. Raises Missing for a subPath that leads out of it."""
-    source = place
     sub_path = str(wanted.get("subPath") or "")
     if wanted.get("subPathExpr"):
         (sub_path,) = environment.expanded([str(wanted["subPathExpr"])], variables.items())
     if sub_path:
-        source = _inside(place, sub_path)
+        _check_inside(place, sub_path)
     return types.Mount(
-        source=str(source),
+        source=str(place),
+        sub_path=sub_path,
         target=str(wanted["mountPath"]),
         read_only=bool(wanted.get("readOnly")),
         propagation=_PROPAGATION[str(wanted.get("mountPropagation") or "None")],
     )
 
 
-def _inside(place: Path, sub_path: str) -> Path:
-    """`sub_path` under `place`, made if absent, without following a link out of it."""
+def _check_inside(place: Path, sub_path: str) -> None:
+    """Make `sub_path` if it is absent. The runtime resolves it once more, in a way that no link can leave the volume."""
     if sub_path.startswith("/") or ".." in sub_path.split("/"):
         raise Missing(f"the subPath {sub_path!r} leads out of the volume")
     found = place / sub_path
+    if not found.resolve().is_relative_to(place.resolve()):
+        raise Missing(f"the subPath {sub_path!r} leads out of the volume")
     if not found.exists():
         found.mkdir(parents=True, exist_ok=True)
-    real = found.resolve()
-    if not real.is_relative_to(place.resolve()):
-        raise Missing(f"the subPath {sub_path!r} leads out of the volume")
-    return real
 
 
 def _prepare_host_path(place: Path, kind: str) -> None:
