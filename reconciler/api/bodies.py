@@ -82,31 +82,48 @@ def parse_yaml(raw: bytes, kind: str) -> Body:
     from reconciler.kit import yaml  # its parser costs 20 ms to import
 
     try:
-        for chunk in yaml.split(raw.decode("utf-8", "replace")):
-            if isinstance(chunk, yaml.Invalid):
-                raise chunk
-            for _, value in yaml.build(chunk):
-                return Body(value)
+        return Body(_first_document(raw))
     except yaml.Invalid as error:
         shown = raw[:SHOWN_BYTES].hex() + (" ..." if len(raw) > SHOWN_BYTES else "")
         message = f"yaml: line {error.line}: {error.message} ({shown})"
         raise errors.bad_request(f"the object provided is unrecognized (must be of type {kind}): {message}") from None
-    return Body({})
+
+
+def _first_document(raw: bytes) -> Any:
+    """Raises yaml.Invalid."""
+    from reconciler.kit import yaml
+
+    for chunk in yaml.split(raw.decode("utf-8", "replace")):
+        if isinstance(chunk, yaml.Invalid):
+            raise chunk
+        for _, value in yaml.build(chunk):
+            return value
+    return {}
 
 
 def parse_patch(raw: bytes, patch_type: str) -> Body:
     """The body of a PATCH. Raises StatusError 400."""
     if patch_type == "apply":
         try:
-            value = parse_json(raw)
+            return Body(parse_json(raw) or {})
         except ValueError:
-            return parse_yaml(raw, "patch")
-        return Body(value)
+            return _parse_applied(raw)
     try:
         value = parse_json(raw)
     except ValueError as error:
-        raise errors.bad_request(str(error)) from None
+        prefix = "" if patch_type == "strategic" else "error decoding patch: "
+        raise errors.bad_request(f"{prefix}{error}") from None
     return Body(value, _duplicates(raw, value)) if patch_type != "json" else Body(value)
+
+
+def _parse_applied(raw: bytes) -> Body:
+    """An applied configuration that is YAML. Raises StatusError 400."""
+    from reconciler.kit import yaml  # its parser costs 20 ms to import
+
+    try:
+        return Body(_first_document(raw))
+    except yaml.Invalid as error:
+        raise errors.bad_request(f"error decoding YAML: error converting YAML to JSON: yaml: line {error.line}: {error.message}") from None
 
 
 def parse_json(raw: bytes) -> Any:

@@ -46,7 +46,14 @@ class Item:
 
 
 def stamped(obj: meta.Obj, revision: int) -> dict[str, Any]:
-    return {**obj, "metadata": {**meta.meta(obj), "resourceVersion": str(revision)}}
+    """`obj` with its resourceVersion, behind the uid where Kubernetes has it."""
+    metadata: dict[str, Any] = {}
+    for key, value in meta.meta(obj).items():
+        metadata[key] = value
+        if key == "uid":
+            metadata["resourceVersion"] = ""
+    metadata["resourceVersion"] = str(revision)
+    return {**obj, "metadata": metadata}
 
 
 class Step:

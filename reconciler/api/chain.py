@@ -145,6 +145,8 @@ class Chain:
             name=route.name,
         )
         authorisation.require(self.authoriser, user, asked)
+        if route.name and not route.subresource and allowed == ("create",):
+            raise requests.no_such_resource()
         if verb == "watch" and verb not in allowed:
             details = {"kind": route.kind.plural}
             message = f'watch is not supported on resources of kind "{route.kind.plural}"'
@@ -256,9 +258,15 @@ def _aggregated(document: dict[str, Any], accept: str) -> Answer | None:
 
 
 def _document_form(accept: str, path: str) -> wire.Form:
-    form = wire.negotiate(accept, False, has_protobuf=False)
+    only = f"only the following media types are accepted: {wire.REPRESENTATIONS}"
+    try:
+        form = wire.negotiate(accept, False, has_protobuf=False)
+    except errors.StatusError:
+        if path.startswith("/apis") and path.rstrip("/").count("/") < 3:
+            raise wire.not_acceptable(only, None) from None
+        raise
     if form.shape:
-        raise wire.not_acceptable(f"only the following media types are accepted: {wire.REPRESENTATIONS}", None)
+        raise wire.not_acceptable(only, None)
     if path.startswith("/version") and form.media == wire.YAML:
         raise wire.not_acceptable("406: Not Acceptable\n\nAvailable representations: application/json", {})
     return form

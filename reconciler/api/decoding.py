@@ -37,7 +37,10 @@ class Decoder:
         """What a patch made. Raises StatusError 422 which quotes it, where it is no valid object."""
         if not isinstance(obj, Mapping):
             raise errors.bad_request(f"a patch must leave an object, not {_json_type(obj)}")
-        identified = self._identified(call, obj)
+        try:
+            identified = self._identified(call, obj)
+        except errors.StatusError as error:
+            raise _unpatchable(quoted(), error.message.partition(" cannot be handled as a ")[2].partition(": ")[2]) from None
         try:
             typed, unknown = self._checked(call, identified)
         except decode.DecodeError as error:

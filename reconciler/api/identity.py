@@ -22,15 +22,21 @@ def created(kind: Kind, obj: meta.Obj, *, namespace: str, name: str, uid: str, n
     """`obj` as a new object: what the caller sent for the server's own fields is dropped."""
     sent = meta.meta(obj)
     metadata: dict[str, Any] = {"name": name}
+    if sent.get("generateName"):
+        metadata["generateName"] = sent["generateName"]
     if namespace:
         metadata["namespace"] = namespace
     metadata["uid"] = uid
     if kind.has_generation:
         metadata["generation"] = 1
+    elif sent.get("generation"):
+        metadata["generation"] = sent["generation"]
     metadata["creationTimestamp"] = now
     for key, value in sent.items():
         if key not in metadata and key not in _SERVER_WRITES and value not in ("", None):
             metadata[key] = value
+    if "managedFields" in metadata:  # the last, as in Kubernetes
+        metadata["managedFields"] = metadata.pop("managedFields")
     return {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": metadata, **_body(obj)}
 
 

@@ -49,17 +49,13 @@ class LocalClient:
             case plan.Update():
                 namespace, name = meta.key(action.body)
                 call = self._call(kind, namespace, name, action, origin, options)
-                if action.subresource not in ("", "status"):
-                    return _written(await self._subresources.update(call, action.body))
-                return _written(await self._objects.update(call, action.body))
+                return _written(await self._subresources.update(call, action.body))
             case plan.Patch():
                 call = self._call(kind, action.namespace, action.name, action, origin, options)
                 patch = Patch(
                     type=action.type, body=action.patch, force=action.force, uid=action.uid, resource_version=action.resource_version
                 )
-                if action.subresource not in ("", "status"):
-                    return _written(await self._subresources.patch(call, patch))
-                return _written(await self._objects.patch(call, patch))
+                return _written(await self._subresources.patch(call, patch))
             case plan.Delete():
                 call = self._call(kind, action.namespace, action.name, action, origin, options)
                 wanted = DeleteOptions(
@@ -149,7 +145,7 @@ class LocalClient:
             name=name,
             subresource=getattr(action, "subresource", ""),
             user=self._user,
-            manager=getattr(action, "manager", "") or options.manager or origin.actor.rsplit("/", 1)[-1] or self._name,
+            manager=getattr(action, "manager", "") or options.manager or self._name,
             dry_run=options.dry_run,
             field_validation=options.extra.get("fieldValidation", "Strict"),
             provenance=Provenance(actor=origin.actor, why=action.why, cause=origin.cause, source=source),

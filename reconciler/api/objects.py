@@ -119,8 +119,6 @@ class Objects:
             obj = patching.patched(self.decoder, call, patch, current.obj)
             if _revision(obj) not in (0, current.revision):
                 raise call.conflict(MODIFIED)
-            if meta.uid(obj) not in ("", meta.uid(current.obj)):
-                raise call.conflict(_uid_mismatch(call, meta.uid(obj), current))
             return self._change(call, obj, current)
 
         return await self._settle(call, decide)
@@ -199,6 +197,10 @@ class Objects:
 
     def _applied(self, call: Call, patch: patching.Patch, live: meta.Obj | None) -> meta.Obj:
         config = patching.configuration(call, patch)
+        if live is None and meta.uid(config):
+            raise call.conflict(f"uid mismatch: the provided object specified uid {meta.uid(config)}, and no existing object was found")
+        if live is not None and meta.resource_version(config) not in ("", "0", meta.resource_version(live)):
+            raise call.conflict(MODIFIED)
         merged = self.owners.applied(call, config, live, clock.rfc3339(self.time.now()), force=patch.force)
         return self.decoder.redecode(call, merged)
 

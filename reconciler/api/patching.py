@@ -47,11 +47,14 @@ def patched(decoder: Decoder, call: Call, patch: Patch, live: meta.Obj) -> meta.
 def configuration(call: Call, patch: Patch) -> meta.Obj:
     """An applied configuration with the name and namespace of the request. Raises StatusError."""
     if not isinstance(patch.body, Mapping):
-        raise errors.bad_request("an applied configuration must be an object")
+        kind = {list: "array", str: "string", bool: "bool"}.get(type(patch.body), "number")
+        fault = f"while decoding JSON: json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"
+        raise errors.bad_request(f"error decoding YAML: error unmarshaling JSON: {fault}")
     metadata = patch.body.get("metadata") or {}
-    for key, value in (("name", call.name), ("namespace", call.namespace)):
-        if value and metadata.get(key, value) != value:
-            raise errors.bad_request(f"metadata.{key} of the applied configuration is {metadata[key]}, the request is for {value}")
+    if metadata.get("name", call.name) != call.name:
+        raise errors.bad_request(f"the name of the object ({metadata['name']}) does not match the name on the URL ({call.name})")
+    if call.namespace and metadata.get("namespace", call.namespace) != call.namespace:
+        raise errors.bad_request("the namespace of the provided object does not match the namespace sent on the request")
     return patch.body
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
-from reconciler.api import bodies, deletion, logs, options, paging, requests, selecting, table, watching, wire
+from reconciler.api import bodies, deletion, logs, options, paging, requests, selecting, subresources, table, watching, wire
 from reconciler.api.answers import Answer, Content
 from reconciler.api.apiserver import ApiServer
 from reconciler.api.backend import NodeBackend
@@ -23,7 +23,6 @@ from reconciler.model import errors, meta
 from reconciler.store.types import Provenance
 
 ROWS_AT_ONCE = 200  # rows or items made between two turns of the event loop
-SAME_SHAPE = frozenset({"", "status", "finalize", "approval", "ephemeralcontainers", "resize"})  # bodies of the parent's kind
 
 
 class Resources:
@@ -37,7 +36,7 @@ class Resources:
             return await self._log(request, route, query)
         form = _form(request, route, query, many=False)
         call = self._call(request, route, user, "get", options.NO_OPTIONS)
-        if route.subresource not in SAME_SHAPE:
+        if route.subresource not in subresources.SAME_SHAPE:
             return self._any(200, await self.server.subresources.get(call), form, call)
         cache, wanted = self.server.cache, query.one("resourceVersion")
         if wanted:
@@ -71,7 +70,7 @@ class Resources:
         wanted = options.write(query, "Update")
         call = self._call(request, route, user, "update", wanted)
         body = await self._body(request, route)
-        if route.subresource not in SAME_SHAPE:
+        if route.subresource not in subresources.SAME_SHAPE:
             return self._any(200, dict((await self.server.subresources.update(call, body.value or {})).item.obj), form, call)
         done = await self.server.objects.update(call, body.value, body.duplicates)
         return self._object(201 if done.created else 200, call, done.item, form, query)
@@ -85,7 +84,7 @@ class Resources:
         call = self._call(request, route, user, "patch", wanted)
         body = bodies.parse_patch(await _read(request), patch_type)
         patch = Patch(type=patch_type, body=body.value, force=wanted.force, duplicates=body.duplicates)  # type: ignore[arg-type]
-        if route.subresource not in SAME_SHAPE:
+        if route.subresource not in subresources.SAME_SHAPE:
             return self._any(200, dict((await self.server.subresources.patch(call, patch)).item.obj), form, call)
         done = await self.server.objects.patch(call, patch)
         return self._object(201 if done.created else 200, call, done.item, form, query)

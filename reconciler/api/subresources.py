@@ -7,10 +7,11 @@ turns a body into a change of the parent and the answer to the caller.
 from dataclasses import replace
 from typing import Any
 
+from reconciler.api import scaling
 from reconciler.api.cache import Item
 from reconciler.api.calls import Call, DeleteOptions
-from reconciler.api.objects import MODIFIED, Done, Objects
-from reconciler.api.patching import Patch, plainly_patched
+from reconciler.api.objects import Done, Objects
+from reconciler.api.patching import Patch
 from reconciler.kit import clock
 from reconciler.model import errors, meta, selectors
 
@@ -19,42 +20,33 @@ BUDGETS = "poddisruptionbudgets.policy"
 BUDGET_RETRY_SECONDS = 10
 DISRUPTIONS_MOST = 2000  # pods noted in a budget as being disrupted
 MANY_BUDGETS = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
+# Subresources whose bodies are of the parent's kind; "" is the parent itself.
+SAME_SHAPE = frozenset({"", "status", "finalize", "approval", "ephemeralcontainers", "resize"})
 
 
 class Subresources:
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
+        self._scaling = scaling.Scaling(objects)
 
     async def get(self, call: Call) -> dict[str, Any]:
         """GET of a scale."""
-        self._require(call, "scale")
-        await self._objects.cache.fresh()
-        item = self._objects.cache.get(call.kind.storage_id, call.namespace, call.name)
-        if item is None:
-            raise call.not_found()
-        return scale_of(call, item.obj)
+        _require_scale(call)
+        return await self._scaling.get(call)
 
-    async def update(self, call: Call, body: meta.Obj) -> Done:
-        """PUT of a scale."""
-        self._require(call, "scale")
-        replicas = _replicas(call, body)
-        wanted, uid = meta.resource_version(body), meta.uid(body)
-
-        def scaled(current: meta.Obj) -> meta.Obj:
-            if (wanted and wanted != meta.resource_version(current)) or (uid and uid != meta.uid(current)):
-                raise call.conflict(MODIFIED)
-            return self._scaled(call, current, replicas)
-
-        return _as_scale(call, await self._objects.change(call, scaled))
+    async def update(self, call: Call, body: Any) -> Done:
+        """PUT of a scale, or of a subresource with the parent's own shape."""
+        if call.subresource in SAME_SHAPE:
+            return await self._objects.update(call, body)
+        _require_scale(call)
+        return await self._scaling.update(call, body)
 
     async def patch(self, call: Call, patch: Patch) -> Done:
-        """PATCH of a scale, of any type."""
-        self._require(call, "scale")
-
-        def scaled(current: meta.Obj) -> meta.Obj:
-            return self._scaled(call, current, _replicas(call, plainly_patched(patch, scale_of(call, current))))
-
-        return _as_scale(call, await self._objects.change(call, scaled))
+        """PATCH of a scale, or of a subresource with the parent's own shape."""
+        if call.subresource in SAME_SHAPE:
+            return await self._objects.patch(call, patch)
+        _require_scale(call)
+        return await self._scaling.patch(call, patch)
 
     async def create(self, call: Call, body: meta.Obj) -> tuple[Done, dict[str, Any]]:
         """POST: (what happened to the parent, the answer)."""
@@ -115,61 +107,10 @@ class Subresources:
         spending = replace(call, kind=kind, version=kind.hub_version, name=name, subresource="status")
         await self._objects.change(spending, lambda budget: _spent(budget, call.name, now))
 
-    def _scaled(self, call: Call, current: meta.Obj, replicas: int) -> meta.Obj:
-        """The parent with another number of replicas, owned by the caller as every write is."""
-        changed = meta.put(call.shown(current), ("spec", "replicas"), replicas)
-        owned = self._objects.owners.updated(call, changed, current, clock.rfc3339(self._objects.time.now()))
-        obj = call.version.to_hub(owned)
-        before = meta.spec(current).get("replicas", 0)
-        return obj if before == replicas else meta.put(obj, ("metadata", "generation"), meta.generation(current) + 1)
 
-    def _require(self, call: Call, name: str) -> None:
-        if call.subresource != name or call.kind.subresource(name) is None:
-            raise errors.StatusError(404, "NotFound", "the server could not find the requested resource", details={})
-
-
-def scale_of(call: Call, obj: meta.Obj) -> dict[str, Any]:
-    """The autoscaling/v1 Scale that a workload shows."""
-    metadata = meta.meta(obj)
-    shown = {key: metadata[key] for key in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp") if key in metadata}
-    status: dict[str, Any] = {"replicas": meta.status(obj).get("replicas", 0)}
-    selector = meta.spec(obj).get("selector")
-    if selector:
-        status["selector"] = _selector_text(selector)
-    replicas = meta.spec(obj).get("replicas", 0)
-    spec = {"replicas": replicas} if replicas else {}
-    return {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": shown, "spec": spec, "status": status}
-
-
-def _as_scale(call: Call, done: Done) -> Done:
-    return replace(done, item=Item(scale_of(call, done.item.obj), done.item.revision, b""))
-
-
-def _replicas(call: Call, body: meta.Obj) -> int:
-    replicas = meta.spec(body).get("replicas", 0)
-    if type(replicas) is not int:
-        raise errors.bad_request("json: cannot unmarshal into Go struct field ScaleSpec.spec.replicas of type int32")
-    if replicas < 0:
-        refused = errors.invalid("spec.replicas", replicas, "must be greater than or equal to 0")
-        raise errors.invalid_object("Scale", "autoscaling", call.name, [refused])
-    return replicas
-
-
-def _selector_text(selector: Any) -> str:
-    """A selector as text, sorted by key, as labels.Selector.String() writes it."""
-    if "matchLabels" not in selector and "matchExpressions" not in selector:
-        return ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
-    parts = [(key, f"{key}={value}") for key, value in (selector.get("matchLabels") or {}).items()]
-    for expression in selector.get("matchExpressions") or ():
-        key, values = expression["key"], ",".join(sorted(expression.get("values") or ()))
-        text = {
-            "In": f"{key} in ({values})",
-            "NotIn": f"{key} notin ({values})",
-            "Exists": key,
-            "DoesNotExist": f"!{key}",
-        }[expression["operator"]]
-        parts.append((key, text))
-    return ",".join(text for _, text in sorted(parts, key=lambda part: part[0]))
+def _require_scale(call: Call) -> None:
+    if call.subresource != "scale" or call.kind.subresource("scale") is None:
+        raise errors.StatusError(404, "NotFound", "the server could not find the requested resource", details={})
 
 
 def _bound(call: Call, pod: meta.Obj, node: str, uid: str, annotations: Any, now: str) -> meta.Obj:

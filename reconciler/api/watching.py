@@ -98,6 +98,7 @@ class _Wanted:
         self.revision = _revision(text)
         self.initial = sent not in ("", "false", "0") or (not sent and self.revision == 0)
         self.bookmarks = query.flag("allowWatchBookmarks")
+        query.integer("limit")  # means nothing here, but must be a number
         timeout = query.integer("timeoutSeconds")
         self.seconds = float(timeout) if timeout else WATCH_SECONDS * (1 + random.random())  # noqa: S311 - spreads load
 
