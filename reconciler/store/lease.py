@@ -5,6 +5,7 @@ the rows of its keys: after a restart it has its whole time again, and one witho
 """
 
 import heapq
+import math
 from dataclasses import dataclass, field
 
 from reconciler.store.types import Change
@@ -14,6 +15,7 @@ from reconciler.store.types import Change
 class Lease:
     ttl_seconds: float
     deadline: float
+    ended: bool = False  # takes no further keys; it goes when the ones it has are removed
     keys: set[str] = field(default_factory=set)
 
 
@@ -28,12 +30,19 @@ class Leases:
 
     def keep_alive(self, lease: int, now: float) -> None:
         """Raises KeyError for a lease that is gone."""
-        held = self._leases[lease]
+        held = self._usable(lease)
         held.deadline = now + held.ttl_seconds
 
     def ttl_seconds(self, lease: int) -> float:
         """0 for no lease. Raises KeyError for one that is gone."""
-        return self._leases[lease].ttl_seconds if lease else 0.0
+        return self._usable(lease).ttl_seconds if lease else 0.0
+
+    def end(self, lease: int) -> None:
+        """Its keys are to be removed: it counts as expired until dropped. Raises KeyError for a lease that is gone."""
+        held = self._leases[lease]
+        held.ended = True
+        held.deadline = -math.inf
+        heapq.heappush(self._deadlines, (held.deadline, lease))
 
     def attach(self, lease: int, key: str) -> None:
         if lease in self._leases:
@@ -50,6 +59,12 @@ class Leases:
     def keys(self, lease: int) -> tuple[str, ...]:
         held = self._leases.get(lease)
         return tuple(sorted(held.keys)) if held else ()
+
+    def _usable(self, lease: int) -> Lease:
+        held = self._leases[lease]
+        if held.ended:
+            raise KeyError(lease)
+        return held
 
     def drop(self, lease: int) -> None:
         self._leases.pop(lease, None)
@@ -73,4 +88,4 @@ class Leases:
             ended.append(heapq.heappop(self._deadlines)[1])
         for lease in ended:
             heapq.heappush(self._deadlines, (self._leases[lease].deadline, lease))
-        return tuple(ended)
+        return tuple(dict.fromkeys(ended))

@@ -64,7 +64,7 @@ class LocalJournal:
         self._oldest = loaded.oldest
         self._hub = watch.Hub()
         self._leases = Leases()
-        self._lease_granted = asyncio.Event()
+        self._leases_changed = asyncio.Event()
         self._pipeline = Pipeline(self._state, loaded.revision, self._published, self._leases.ttl_seconds)
         self._compacting = asyncio.Lock()
         self._tasks = tasks.Tasks()
@@ -183,29 +183,38 @@ class LocalJournal:
             raise ValueError(f"a lease lasts longer than {ttl_seconds} seconds")
         lease = await self._pipeline.unique()
         self._leases.grant(lease, ttl_seconds, self._clock.monotonic())
-        self._lease_granted.set()
+        self._leases_changed.set()
         return lease
 
     async def keep_alive(self, lease: int) -> None:
         self._leases.keep_alive(lease, self._clock.monotonic())
 
     async def revoke(self, lease: int) -> None:
-        await self._end_lease(lease, "revoked")
+        try:
+            await self._end_lease(lease, "revoked")
+        finally:
+            self._leases_changed.set()  # what could not be removed yet is left to `_expire`
 
     async def _end_lease(self, lease: int, why: str) -> None:
-        keys = self._leases.keys(lease)
-        self._leases.drop(lease)
+        self._leases.end(lease)
         provenance = Provenance("journal/lease", f"lease {lease} {why}")
+        await self.commit((), provenance)  # behind every write that still names the lease
+        keys = self._leases.keys(lease)
         for start in range(0, len(keys), MAX_OPERATIONS):
             await self.commit([Remove(key) for key in keys[start : start + MAX_OPERATIONS]], provenance)
+        self._leases.drop(lease)
 
     async def _expire(self) -> None:
         while True:
-            self._lease_granted.clear()
-            for lease in self._leases.expired(self._clock.monotonic()):
-                await self._end_lease(lease, "expired")
+            self._leases_changed.clear()
+            try:
+                while expired := self._leases.expired(self._clock.monotonic()):
+                    await self._end_lease(expired[0], "expired")
+            except Full:
+                await self._clock.sleep(RESTOCK_SECONDS)
+                continue
             deadline = self._leases.next_deadline()
-            waits: set[asyncio.Future[Any]] = {asyncio.ensure_future(self._lease_granted.wait())}
+            waits: set[asyncio.Future[Any]] = {asyncio.ensure_future(self._leases_changed.wait())}
             if deadline is not None:
                 waits.add(asyncio.ensure_future(self._clock.sleep(deadline - self._clock.monotonic())))
             try:
@@ -276,12 +285,16 @@ class LocalJournal:
         self._pipeline.stop(error)
         self._hub.close(error)
 
+    async def join(self) -> None:
+        """Wait until a background task fails, and raise its error; cancel to stop waiting."""
+        await self._tasks.join()
+
     async def close(self) -> None:
         await self._tasks.close()
         newest = await self._pipeline.drain(Closed("the journal is closed"))
         self._hub.close(StopAsyncIteration())
         async with self._compacting:
-            with contextlib.suppress(Full):  # the next revision is then the next block's
+            with contextlib.suppress(Full, FsyncFailed):  # the next revision is then the next block's
                 await self._writer.call(lambda connection: disk.mark(connection, "reserved", newest))
         await self._writer.close()
         self._connection.close()

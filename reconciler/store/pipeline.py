@@ -158,8 +158,7 @@ class Pipeline:
         if steps:
             self._visible(steps)
         for commit in ready:
-            if not commit.outcome.done():
-                commit.outcome.set_result(tuple(step.change.entry for step in commit.steps))
+            commit.outcome.set_result(tuple(step.change.entry for step in commit.steps))
         if self.ledger.overflowing:
             lives = self._state.current.values()
             self.ledger.sweep(revision for live in lives for revision in (live.entry.create_revision, live.spec_revision))
@@ -193,8 +192,7 @@ class Pipeline:
         pending, self._pending = self._pending, deque()
         self._draft.discard()
         for commit in pending:
-            if not commit.outcome.done():
-                commit.outcome.set_exception(error)
+            commit.outcome.set_result(None)
 
     async def drain(self, error: JournalError) -> int:
         """Take no more commits, wait for those in flight; the highest revision that was given out."""

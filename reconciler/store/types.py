@@ -199,7 +199,8 @@ class Journal(Protocol):
     async def keep_alive(self, lease: int) -> None:
         """Raises KeyError for a lease that is gone."""
 
-    async def revoke(self, lease: int) -> None: ...
+    async def revoke(self, lease: int) -> None:
+        """Delete the lease's keys now. Raises KeyError for a lease that is gone."""
 
     async def compact(self, revision: int) -> None:
         """Forget history below `revision`. Live objects and their provenance stay."""

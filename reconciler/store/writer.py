@@ -83,6 +83,7 @@ class Writer:
         self._queue: SimpleQueue[Commit | Call | None] = SimpleQueue()
         self._backlog: deque[Commit | Call | None] = deque()
         self._refused_epoch = -1
+        self._broken: FsyncFailed | None = None
         self._logged_bytes = 0
         self._checkpointer = Checkpointer(folder, reserve, self._fail)
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
@@ -139,7 +140,7 @@ class Writer:
 
     def _write(self, group: list[Commit]) -> None:
         group = [commit for commit in group if commit.epoch > self._refused_epoch]
-        if not group:
+        if not group or self._broken is not None:
             return
         started = time.perf_counter()
         try:
@@ -178,11 +179,15 @@ class Writer:
         self._post(self._callbacks.refused, group)
 
     def _call(self, call: Call) -> None:
+        if self._broken is not None:
+            self._post(_reject, call.outcome, self._broken)
+            return
         try:
             result = call.work(self._connection)
         except apsw.Error as error:
             if not out_of_space(error, self._connection):
                 self._fail(error)
+                self._call(call)
             elif self._release():
                 self._call(call)
             else:
@@ -198,8 +203,8 @@ class Writer:
     def _fail(self, error: apsw.Error) -> None:
         message = f"the journal cannot write ({type(error).__name__}: {error}); what is on disk is known only after a restart"
         self._callbacks.die(message)
-        self._refused_epoch = 1 << 62  # only where `die` returns, in tests
-        self._post(self._callbacks.broken, FsyncFailed(message))
+        self._broken = FsyncFailed(message)  # only where `die` returns, in tests
+        self._post(self._callbacks.broken, self._broken)
 
     def _post(self, callback: Callable[..., None], *arguments: Any) -> None:
         self._loop.call_soon_threadsafe(callback, *arguments)

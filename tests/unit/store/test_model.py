@@ -171,6 +171,7 @@ class Journals(RuleBasedStateMachine):
         revision = data.draw(st.sampled_from([made for made, _, _ in self.model.versions]))
         self.runner.run(self.journal.compact(revision))
         assert self.journal.oldest_revision >= revision
+        self.live_objects_remember_who_made_them()
 
     @rule()
     def watched(self) -> None:
@@ -207,6 +208,7 @@ class Journals(RuleBasedStateMachine):
         self.runner.run(self.journal.close())
         self.model.crash()
         self.open(copy)
+        self.live_objects_remember_who_made_them()
 
     @rule()
     def restart(self) -> None:
@@ -222,6 +224,7 @@ class Journals(RuleBasedStateMachine):
         snapshot.restore(self.root / f"snapshot-{self.copies}", self.root / f"copy-{self.copies}")
         self.model.crash()
         self.open(self.root / f"copy-{self.copies}")
+        self.live_objects_remember_who_made_them()
 
     @invariant()
     def the_present_is_right(self) -> None:
@@ -231,10 +234,8 @@ class Journals(RuleBasedStateMachine):
         assert {entry.key: entry for entry in found.entries} == self.model.now
         assert found.revision == self.journal.revision
 
-    @invariant()
+    @rule()
     def live_objects_remember_who_made_them(self) -> None:
-        if not hasattr(self, "journal"):
-            return
         for key, entry in self.model.now.items():
             made = sorted({entry.create_revision, self.model.spec[key]})
             assert self.runner.run(self.journal.provenance(key)) == tuple((made_at, self.model.records[made_at]) for made_at in made)
@@ -252,5 +253,8 @@ class Journals(RuleBasedStateMachine):
 
 TestJournals = Journals.TestCase
 TestJournals.settings = settings(
-    max_examples=int(os.environ.get("JOURNAL_MODEL_EXAMPLES", "25")), stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+    max_examples=int(os.environ.get("JOURNAL_MODEL_EXAMPLES", "25")),
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

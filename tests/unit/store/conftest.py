@@ -1,0 +1,67 @@
+"""A file system that fails when told, and journals on it."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import apsw
+import pytest
+
+from reconciler.kit.clock import VirtualClock
+from reconciler.store.local import LocalJournal
+
+
+class Faults(apsw.VFS):
+    """SQLite's own file system with errors put in front of some calls."""
+
+    def __init__(self) -> None:
+        self.base = apsw.vfs_names()[0]
+        super().__init__("faults", self.base, makedefault=True)
+        self.on_sync: int | None = None  # extended result codes
+        self.on_write: int | None = None
+        self.only = ""  # part of the name of the files that fail
+        self.syncs = 0
+
+    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:
+        return File(self, name, flags)
+
+
+class File(apsw.VFSFile):
+    def __init__(self, faults: Faults, name: str | apsw.URIFilename | None, flags: list[int]) -> None:
+        super().__init__(faults.base, name, flags)
+        self.faults = faults
+        self.name = name.filename() if isinstance(name, apsw.URIFilename) else name or ""
+
+    def xSync(self, flags: int) -> None:
+        self.faults.syncs += 1
+        self._fail(self.faults.on_sync)
+        super().xSync(flags)
+
+    def xWrite(self, data: bytes, offset: int) -> None:
+        self._fail(self.faults.on_write)
+        super().xWrite(data, offset)
+
+    def _fail(self, code: int | None) -> None:
+        if code is not None and self.faults.only in self.name:
+            error = apsw.exception_for(code)
+            error.extendedresult = code  # type: ignore[attr-defined]
+            raise error
+
+
+@pytest.fixture
+def faults() -> Iterator[Faults]:
+    shim = Faults()
+    yield shim
+    apsw.set_default_vfs(shim.base)
+    shim.unregister()
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock()
+
+
+@pytest.fixture
+async def journal(tmp_path: Path, clock: VirtualClock) -> AsyncIterator[LocalJournal]:
+    opened = await LocalJournal.open(tmp_path / "journal", clock)
+    yield opened
+    await opened.close()
