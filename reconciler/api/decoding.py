@@ -33,8 +33,8 @@ class Decoder:
         """An object that the server itself merged, in canonical form and defaulted."""
         return call.version.default(self._placed(call, self.typed(call, self._identified(call, obj))))
 
-    def patched(self, call: Call, obj: Any, quoted: Callable[[], str], duplicates: Sequence[str] = ()) -> meta.Obj:
-        """What a patch made. Raises StatusError 422 which quotes it, where it is no valid object."""
+    def patched(self, call: Call, obj: Any, live: meta.Obj, quoted: Callable[[], str], duplicates: Sequence[str] = ()) -> meta.Obj:
+        """What a patch made of `live`. Raises StatusError 422 which quotes it, where it is no valid object."""
         if not isinstance(obj, Mapping):
             raise errors.bad_request(f"a patch must leave an object, not {_json_type(obj)}")
         try:
@@ -42,7 +42,7 @@ class Decoder:
         except errors.StatusError as error:
             raise _unpatchable(quoted(), error.message.partition(" cannot be handled as a ")[2].partition(": ")[2]) from None
         try:
-            typed, unknown = self._checked(call, identified)
+            typed, unknown = self._checked(call, identified, live)
         except decode.DecodeError as error:
             raise _unpatchable(quoted(), str(error)) from None
         complaints = [*duplicates, *(f'unknown field "{path}"' for path in sorted(unknown))]
@@ -69,10 +69,10 @@ class Decoder:
         for complaint in complaints:
             call.warn(complaint)
 
-    def _checked(self, call: Call, body: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    def _checked(self, call: Call, body: Mapping[str, Any], live: meta.Obj | None = None) -> tuple[dict[str, Any], tuple[str, ...]]:
         if call.kind.custom:
             return dict(body), ()
-        decoded = decode.decode(self.schemas.of(call.version.schema), body)
+        decoded = decode.decode(self.schemas.of(call.version.schema), body, live)
         if body.get("metadata") and body["metadata"].get("managedFields") == []:  # a wish to forget all owners
             return meta.put(decoded.obj, ("metadata", "managedFields"), []), decoded.unknown
         return decoded.obj, decoded.unknown

@@ -41,7 +41,7 @@ def patched(decoder: Decoder, call: Call, patch: Patch, live: meta.Obj) -> meta.
         merged = patches.strategic_patch(decoder.schemas.of(call.version.schema), shown, patch.body)
     else:
         merged = plainly_patched(patch, shown, strict=call.field_validation != "Ignore")
-    return decoder.patched(call, merged, lambda: _quoted(patch, shown, merged), patch.duplicates)
+    return decoder.patched(call, merged, shown, lambda: _quoted(patch, shown, merged), patch.duplicates)
 
 
 def configuration(call: Call, patch: Patch) -> meta.Obj:

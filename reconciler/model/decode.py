@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from reconciler.model import quantity
@@ -50,11 +51,17 @@ class Field:
     decode: Decoder = field(default=lambda value, trail, unknown: value)
 
 
-def decode(node: Node, value: Any) -> Decoded:
-    """`value` as an object of `node`, a definition's root. Raises DecodeError."""
+def decode(node: Node, value: Any, live: Mapping[str, Any] | None = None) -> Decoded:
+    """`value` as an object of `node`, a definition's root. Raises DecodeError.
+
+    `live` was decoded before: what `value` shares with it, as a patch of one field shares the rest, is not looked at again.
+    """
     unknown: list[str] = []
-    obj = decoder(node)(value, None, unknown)
-    return Decoded(obj, tuple(unknown))
+    if live is None or type(value) is not dict:
+        return Decoded(decoder(node)(value, None, unknown), tuple(unknown))
+    shared = {name: item for name, item in value.items() if item is not None and live.get(name) is item}
+    decoded = decoder(node)({name: item for name, item in value.items() if name not in shared}, None, unknown)
+    return Decoded({**decoded, **shared}, tuple(unknown))
 
 
 def decoder(node: Node) -> Decoder:
@@ -225,7 +232,11 @@ def _time_of(zone_layout: str, form: str) -> Decoder:
     def time(value: Any, trail: Trail | None, _: list[str]) -> Any:
         if type(value) is not str:
             raise _mismatch(value, trail, "string")
-        return _parsed_time(value, zone_layout).strftime(form)
+        return canonical(value)
+
+    @lru_cache(maxsize=4096)  # the same moments come again and again: every write carries all of an object's
+    def canonical(text: str) -> str:
+        return _parsed_time(text, zone_layout).strftime(form)
 
     return time
 
