@@ -108,7 +108,15 @@ def _validate(event: meta.Obj, reporter: str) -> Iterator[FieldError]:
             yield errors.required("series.lastObservedTime")
 
 
-_FIXED: dict[str, Any] = {"involvedObject": {}, "reason": "", "message": "", "source": {}, "firstTimestamp": None, "lastTimestamp": None, "count": 0}
+_FIXED: dict[str, Any] = {
+    "involvedObject": {},
+    "reason": "",
+    "message": "",
+    "source": {},
+    "firstTimestamp": None,
+    "lastTimestamp": None,
+    "count": 0,
+}
 _FIXED |= {"type": "", "eventTime": None, "action": "", "related": None, "reportingComponent": "", "reportingInstance": ""}
 
 
@@ -196,7 +204,7 @@ KINDS = (
         validate=validate_new,
         columns=COLUMNS,
         selectable_fields={**SELECTABLE, **{name.replace("involvedObject", "regarding"): get for name, get in SELECTABLE.items()}},
-        name_rule="path",
+        name_rule="subdomain",
         create_on_update=True,
         stored_as="events",
         order=90,

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from reconciler.kinds import columns, pod_defaults, workload
+from reconciler.kinds import autoscaler_rules, columns, pod_defaults, workload
 from reconciler.model import meta
 from reconciler.model.kind import Health, Kind, Version, status_of
 
@@ -225,6 +225,7 @@ KIND = Kind(
     subresources=(status_of("HorizontalPodAutoscaler"),),
     prepare=workload.empty_status(desiredReplicas=0, currentMetrics=None),
     prepare_status=workload.keep_spec,
+    validate=autoscaler_rules.validate,
     columns=(
         columns.NAME,
         columns.column("Reference", lambda h: f"{target(h).get('kind', '')}/{target(h).get('name', '')}", "@spec.scaleTargetRef"),

@@ -66,7 +66,7 @@ def _validate_port(path: str, port: Mapping[str, Any]) -> Iterator[FieldError]:
     yield from check.port(f"{path}.port", number)
     if end is not None:
         if end < number:
-            yield errors.invalid(f"{path}.endPort", end, "must be greater than or equal to `port`")
+            yield errors.invalid(f"{path}.endPort", number, "must be greater than or equal to `port`")
         yield from check.port(f"{path}.endPort", end)
 
 

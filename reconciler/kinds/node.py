@@ -67,6 +67,17 @@ def roles(node: meta.Obj) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
+def default(node: meta.Obj) -> meta.Obj:
+    spec, status = meta.spec(node), meta.status(node)
+    if spec.get("podCIDR") and not spec.get("podCIDRs"):
+        node = {**node, "spec": {**spec, "podCIDRs": [spec["podCIDR"]]}}
+    elif spec.get("podCIDRs") and not spec.get("podCIDR"):
+        node = {**node, "spec": {**spec, "podCIDR": spec["podCIDRs"][0]}}
+    if status.get("capacity") and not status.get("allocatable"):
+        node = {**node, "status": {**status, "allocatable": status["capacity"]}}
+    return node
+
+
 def prepare(node: meta.Obj, old: meta.Obj | None) -> meta.Obj:
     return node if old is None else {**node, "status": old.get("status") or {}}
 
@@ -161,7 +172,7 @@ KIND = Kind(
     singular="node",
     short_names=("no",),
     namespaced=False,
-    versions=(Version(name="v1", schema="io.k8s.api.core.v1.Node"),),
+    versions=(Version(name="v1", schema="io.k8s.api.core.v1.Node", default=default),),
     subresources=(
         Subresource(name="proxy", kind="NodeProxyOptions", verbs=("create", "delete", "get", "patch", "update")),
         status_of("Node"),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from reconciler.kinds import columns, pod_defaults, workload
+from reconciler.kinds import columns, pod_defaults, quota_rules, workload
 from reconciler.model import meta
 from reconciler.model.kind import Kind, Version, status_of
 
@@ -41,6 +41,7 @@ KINDS = (
         singular="limitrange",
         short_names=("limits",),
         versions=(Version(name="v1", schema="io.k8s.api.core.v1.LimitRange", default=default_limits),),
+        validate=quota_rules.limit_range,
         columns=columns.DEFAULT,
         order=10,
     ),
@@ -53,6 +54,7 @@ KINDS = (
         versions=(Version(name="v1", schema="io.k8s.api.core.v1.ResourceQuota"),),
         subresources=(status_of("ResourceQuota"),),
         prepare=workload.keep_status,
+        validate=quota_rules.resource_quota,
         prepare_status=workload.keep_spec,
         columns=(
             columns.NAME,

@@ -22,7 +22,7 @@ def validate_range(service_cidr: meta.Obj, old: meta.Obj | None) -> Iterator[Fie
     if not ranges:
         yield errors.required("spec.cidrs", "at least one CIDR required")
     if len(ranges) > 2:
-        yield errors.invalid("spec.cidrs", ranges, "may only hold up to 2 values")
+        yield errors.invalid("spec.cidrs", {"CIDRs": ranges}, "may only hold up to 2 values")
         return
     for index, text in enumerate(ranges):
         yield from addresses.cidr(f"spec.cidrs[{index}]", text)

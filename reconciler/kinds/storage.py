@@ -1,6 +1,6 @@
 """storage.k8s.io: classes of storage, the drivers that provide it, and what is attached where."""
 
-from reconciler.kinds import columns, pod_defaults, workload
+from reconciler.kinds import columns, pod_defaults, storage_rules, workload
 from reconciler.model import meta
 from reconciler.model.kind import Column, Kind, Version, status_of
 
@@ -58,6 +58,7 @@ KINDS = (
         short_names=("sc",),
         namespaced=False,
         versions=(Version(name="v1", schema="io.k8s.api.storage.v1.StorageClass", default=default_class),),
+        validate=storage_rules.storage_class,
         columns=(
             Column(name="Name", cell=lambda c, _: _class_name_cell(c), format="name", description="@metadata.name"),
             columns.column("Provisioner", lambda c: c.get("provisioner", ""), "@provisioner"),
@@ -75,6 +76,7 @@ KINDS = (
         singular="csidriver",
         namespaced=False,
         versions=(Version(name="v1", schema="io.k8s.api.storage.v1.CSIDriver", default=default_driver),),
+        validate=storage_rules.driver,
         columns=(
             columns.NAME,
             columns.column("AttachRequired", lambda d: meta.spec(d).get("attachRequired", True), "@spec.attachRequired", type="boolean"),
@@ -100,6 +102,7 @@ KINDS = (
         singular="csinode",
         namespaced=False,
         versions=(Version(name="v1", schema="io.k8s.api.storage.v1.CSINode"),),
+        validate=storage_rules.csi_node,
         columns=(
             columns.NAME,
             columns.column(
@@ -118,6 +121,7 @@ KINDS = (
         plural="csistoragecapacities",
         singular="csistoragecapacity",
         versions=(Version(name="v1", schema="io.k8s.api.storage.v1.CSIStorageCapacity"),),
+        validate=storage_rules.capacity,
         columns=(
             columns.NAME,
             columns.column("StorageClassName", lambda c: c.get("storageClassName", ""), "@storageClassName"),
@@ -132,6 +136,7 @@ KINDS = (
         singular="volumeattachment",
         namespaced=False,
         versions=(Version(name="v1", schema="io.k8s.api.storage.v1.VolumeAttachment"),),
+        validate=storage_rules.attachment,
         subresources=(status_of("VolumeAttachment"),),
         prepare=workload.empty_status(attached=False),
         prepare_status=workload.keep_spec,
@@ -153,6 +158,7 @@ KINDS = (
         short_names=("vac",),
         namespaced=False,
         versions=(Version(name="v1", schema="io.k8s.api.storage.v1.VolumeAttributesClass"),),
+        validate=storage_rules.attributes_class,
         columns=(columns.NAME, columns.column("DriverName", lambda c: c.get("driverName", ""), "@driverName"), columns.AGE),
         order=20,
     ),

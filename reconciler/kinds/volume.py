@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reconciler.kinds import columns, pod_defaults, workload
+from reconciler.kinds import columns, pod_defaults, volume_rules, workload
 from reconciler.model import meta
 from reconciler.model.kind import Health, Kind, Version, status_of
 
@@ -119,6 +119,7 @@ KINDS = (
         versions=(Version(name="v1", schema="io.k8s.api.core.v1.PersistentVolume", default=default_volume),),
         subresources=(status_of("PersistentVolume"),),
         prepare=prepare_volume,
+        validate=volume_rules.volume,
         prepare_status=workload.keep_spec,
         columns=(
             columns.NAME,
@@ -149,6 +150,7 @@ KINDS = (
         versions=(Version(name="v1", schema="io.k8s.api.core.v1.PersistentVolumeClaim", default=default_claim),),
         subresources=(status_of("PersistentVolumeClaim"),),
         prepare=prepare_claim,
+        validate=volume_rules.claim,
         prepare_status=workload.keep_spec,
         columns=(
             columns.NAME,

@@ -31,7 +31,7 @@ def is_ip(text: str) -> bool:
 def not_special(path: str, text: str) -> Iterator[FieldError]:
     """An address that traffic can be sent to from another machine."""
     try:
-        address = ipaddress.ip_address(text)
+        address = ipaddress.ip_address(".".join(part.lstrip("0") or "0" for part in text.split(".")) if "." in text else text)
     except ValueError:
         yield errors.invalid(path, text, "must be a valid IP address")
         return

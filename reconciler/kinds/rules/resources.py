@@ -31,6 +31,7 @@ STANDARD = frozenset(
         "services.loadbalancers",
     }
 )
+COUNTED = STANDARD - {name for name in STANDARD if name.endswith(("cpu", "memory", "storage"))}
 OF_CONTAINERS = frozenset({"cpu", "memory", "ephemeral-storage"})
 OF_PODS = ("cpu", "hugepages-", "memory")
 HUGE_PAGES = "hugepages-"
@@ -50,7 +51,7 @@ def is_extended(name: str) -> bool:
 
 def is_integer(name: str) -> bool:
     """Counted in whole things: extended resources and counts of objects."""
-    return is_extended(name) or name in ("pods", "resourcequotas", "services", "secrets", "configmaps", "persistentvolumeclaims")
+    return is_extended(name) or name in COUNTED
 
 
 def is_overcommittable(name: str) -> bool:
