@@ -55,6 +55,7 @@ class ProcessRuntime:
         self._changed: types.Listener = _nobody
         self._around: launch.Surroundings | None = None
         self._tasks = tasks.Tasks()
+        self._channels: set[client.Channel] = set()
 
     @property
     def mode(self) -> launch.Mode:
@@ -75,6 +76,8 @@ class ProcessRuntime:
     async def close(self) -> None:
         await self._tasks.close()
         self._listening.clear()
+        for channel in list(self._channels):
+            self._close(channel)
 
     def sandboxes(self) -> Mapping[str, types.Sandbox]:
         return self._sandboxes
@@ -244,12 +247,26 @@ class ProcessRuntime:
         except client.Gone as error:
             raise types.RuntimeFailure("ContainerStatusUnknown", f"the shim of pod {uid} is gone") from error
 
+    async def _subscribe(self, path: Path) -> tuple[client.Channel, dict[str, Any]]:
+        """A connection that hears events, and what was there when it began."""
+        channel = await client.Channel.connect(path)
+        self._channels.add(channel)
+        try:
+            await channel.send({"op": "hello"})
+            hello, _ = await channel.answer()
+        except BaseException:
+            self._close(channel)
+            raise
+        return channel, hello
+
+    def _close(self, channel: client.Channel) -> None:
+        self._channels.discard(channel)
+        channel.close()
+
     async def _connect(self) -> client.Channel:
         """Subscribe to the keeper, then read what there is."""
         await keeper_launch.launch(self._settings.run_dir)
-        channel = await client.Channel.connect(self._keeper)
-        await channel.send({"op": "hello"})
-        hello, _ = await channel.answer()
+        channel, hello = await self._subscribe(self._keeper)
         self._around = self._surroundings_of(hello["abilities"])
         pods = (await client.request(self._keeper, "list"))["pods"]
         known = {pod["uid"] for pod in pods}
@@ -281,7 +298,7 @@ class ProcessRuntime:
             async for event in channel.events():
                 if event["event"] == "ended":
                     self._bury(event["uid"], event["pod"])
-            channel.close()
+            self._close(channel)
             log.warning("the keeper is gone, starting it again")
             while True:
                 try:
@@ -293,13 +310,7 @@ class ProcessRuntime:
 
     async def _listen(self, uid: str, pod: Mapping[str, Any]) -> types.Sandbox:
         """Subscribe to a shim; the sandbox as it is now."""
-        channel = await client.Channel.connect(self._shim(uid))
-        try:
-            await channel.send({"op": "hello"})
-            hello, _ = await channel.answer()
-        except (client.Gone, wire.Refused):
-            channel.close()
-            raise
+        channel, hello = await self._subscribe(self._shim(uid))
         spec = self._specs[uid]
         containers = tuple(_container(uid, record) for record in hello["containers"])
         created = pod["note"]["created_at"]
@@ -320,7 +331,7 @@ class ProcessRuntime:
                 if event["event"] == "exit":
                     self._put(uid, _container(uid, event["container"]))
         finally:
-            channel.close()
+            self._close(channel)
         if self._listening.get(uid) is asyncio.current_task():
             del self._listening[uid]
             sandbox = self._sandboxes.get(uid)
