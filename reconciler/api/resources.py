@@ -19,6 +19,7 @@ from reconciler.api.cache import Item
 from reconciler.api.calls import Call, User
 from reconciler.api.objects import Done
 from reconciler.api.patching import Patch
+from reconciler.client.protocol import REVISION_HEADER
 from reconciler.model import errors, meta
 from reconciler.store.types import Provenance
 
@@ -61,9 +62,9 @@ class Resources:
         body = await self._body(request, route)
         if route.subresource:
             done, answer = await self.server.subresources.create(call, body.value or {})
-            return self._any(201, answer, form, call)
+            return _revised(self._any(201, answer, form, call), done)
         done = await self.server.objects.create(replace(call, name=""), body.value, body.duplicates)
-        return self._object(201, call, done.item, form, query)
+        return _revised(self._object(201, call, done.item, form, query), done)
 
     async def update(self, request: web.BaseRequest, route: requests.Route, user: User, query: options.Query) -> Answer:
         form = _form(request, route, query, many=False)
@@ -71,9 +72,10 @@ class Resources:
         call = self._call(request, route, user, "update", wanted)
         body = await self._body(request, route)
         if route.subresource not in subresources.SAME_SHAPE:
-            return self._any(200, dict((await self.server.subresources.update(call, body.value or {})).item.obj), form, call)
+            done = await self.server.subresources.update(call, body.value or {})
+            return _revised(self._any(200, dict(done.item.obj), form, call), done)
         done = await self.server.objects.update(call, body.value, body.duplicates)
-        return self._object(201 if done.created else 200, call, done.item, form, query)
+        return _revised(self._object(201 if done.created else 200, call, done.item, form, query), done)
 
     async def patch(self, request: web.BaseRequest, route: requests.Route, user: User, query: options.Query) -> Answer:
         form = _form(request, route, query, many=False)
@@ -85,9 +87,10 @@ class Resources:
         body = bodies.parse_patch(await _read(request), patch_type)
         patch = Patch(type=patch_type, body=body.value, force=wanted.force, duplicates=body.duplicates)  # type: ignore[arg-type]
         if route.subresource not in subresources.SAME_SHAPE:
-            return self._any(200, dict((await self.server.subresources.patch(call, patch)).item.obj), form, call)
+            done = await self.server.subresources.patch(call, patch)
+            return _revised(self._any(200, dict(done.item.obj), form, call), done)
         done = await self.server.objects.patch(call, patch)
-        return self._object(201 if done.created else 200, call, done.item, form, query)
+        return _revised(self._object(201 if done.created else 200, call, done.item, form, query), done)
 
     async def delete(self, request: web.BaseRequest, route: requests.Route, user: User, query: options.Query) -> Answer:
         wanted, dry_run = options.delete(query, await self._delete_body(request))
@@ -95,8 +98,8 @@ class Resources:
         form = _form(request, route, query, many=False)
         done = await self.server.objects.delete(call, wanted)
         if done.gone and route.kind.id not in deletion.RETURNS_OBJECT:
-            return self._any(200, _success(call, done), replace(form, shape=""), call)
-        return self._object(200, call, done.item, form, query)
+            return _revised(self._any(200, _success(call, done), replace(form, shape=""), call), done)
+        return _revised(self._object(200, call, done.item, form, query), done)
 
     async def delete_collection(self, request: web.BaseRequest, route: requests.Route, user: User, query: options.Query) -> Answer:
         wanted, dry_run = options.delete(query, await self._delete_body(request))
@@ -273,6 +276,11 @@ def _manager_of(agent: str) -> str:
 
 def _internal(call: Call) -> str:
     return f"{call.kind.group.split('.')[0] or 'core'}.{call.kind.kind}"
+
+
+def _revised(answer: Answer, done: Done) -> Answer:
+    """The answer with the revision of the write, which a Status does not carry."""
+    return replace(answer, headers={**answer.headers, REVISION_HEADER: str(done.revision)})
 
 
 def _success(call: Call, done: Done) -> dict[str, Any]:

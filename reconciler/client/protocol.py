@@ -12,6 +12,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from reconciler.model import meta, plan
 from reconciler.model.roster import Roster
 
+REVISION_HEADER = "Reconciler-Revision"  # on the answer to a write over HTTP: its revision, 0 where nothing changed
+
 
 @dataclass(frozen=True, slots=True)
 class Written:
