@@ -171,18 +171,24 @@ def _trusting() -> ssl.SSLContext:
 async def _connected(sock: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     ready: asyncio.Future[None] = loop.create_future()
-    loop.add_writer(sock, lambda: ready.done() or ready.set_result(None))
+    loop.add_writer(sock, _set, ready)
     try:
         await ready
     except BaseException:
         sock.close()
         raise
     finally:
-        loop.remove_writer(sock.fileno()) if sock.fileno() >= 0 else None
+        if sock.fileno() >= 0:
+            loop.remove_writer(sock.fileno())
     error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if error:
         sock.close()
         raise OSError(error, "connect")
+
+
+def _set(ready: "asyncio.Future[None]") -> None:
+    if not ready.done():
+        ready.set_result(None)
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:

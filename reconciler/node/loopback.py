@@ -21,6 +21,9 @@ class LoopbackNetwork:
         self._addresses: dict[str, str] = {}  # pod uid -> address
         self._pods: dict[str, str] = {}  # address -> pod uid
 
+    def __contains__(self, pod_uid: str) -> bool:
+        return pod_uid in self._addresses
+
     async def attach(self, pid: int, pod_uid: str, host_ports: Sequence[tuple[str, int, int]] = ()) -> str:
         """The same address for the same pod, as long as no other pod that lives has it."""
         if host_ports:

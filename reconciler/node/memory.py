@@ -44,7 +44,7 @@ class Memory:
         known = self._pods.get(uid)
         if known is None:
             return
-        fields = {}
+        fields: dict[str, Any] = {}
         for field in ("hooks", "stops", "probes", "messages"):
             old: Mapping[observed.Attempt, Any] = getattr(known, field)
             if not old.keys() <= kept:

@@ -7,7 +7,7 @@ shows the reading before it.
 import asyncio
 import time
 from collections import Counter as Counts
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from prometheus_client import Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -129,7 +129,7 @@ class _Collector(Collector):
         return iter(())
 
 
-def _gauge(name: str, help_text: str, labels: list[str], samples: list[tuple[tuple[str, ...], float]]) -> Metric:
+def _gauge(name: str, help_text: str, labels: list[str], samples: Sequence[tuple[Sequence[str], float]]) -> Metric:
     family = GaugeMetricFamily(name, help_text, labels=labels)
     for values, value in samples:
         family.add_metric(values, value)

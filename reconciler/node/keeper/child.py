@@ -59,6 +59,7 @@ def run(spec: dict[str, Any], channel: socket.socket, stdio: Sequence[int]) -> N
         _fail(channel, error.reason, str(error))
     except OSError as error:
         _fail(channel, "CreateContainerError", f"{error.filename or 'container'}: {error.strerror}")
+    os._exit(1)
 
 
 def run_beside(spec: dict[str, Any], channel: socket.socket, stdio: Sequence[int], target: int, extra: int) -> NoReturn:
@@ -89,6 +90,7 @@ def run_beside(spec: dict[str, Any], channel: socket.socket, stdio: Sequence[int
         _fail(channel, error.reason, str(error))
     except OSError as error:
         _fail(channel, "StartError", f"{error.filename or 'exec'}: {error.strerror}")
+    os._exit(1)
 
 
 def _wait_for_go(channel: socket.socket) -> None:
@@ -125,7 +127,7 @@ def _execute(spec: dict[str, Any], channel: socket.socket, stdio: Sequence[int])
     argv = spec["argv"]
     program = _find(argv[0], environment.get("PATH", _DEFAULT_PATH))
     try:
-        os.execve(program, argv, environment)
+        os.execve(program, argv, environment)  # noqa: S606 - the container's own program
     except OSError as error:
         raise Failure("StartError", f'exec: "{argv[0]}": {(error.strerror or "failed").lower()}') from error
 

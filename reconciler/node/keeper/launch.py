@@ -21,7 +21,7 @@ def command(run_dir: Path) -> list[str]:
 
 async def launch(run_dir: Path) -> None:
     """Make sure a keeper serves `run_dir`; returns once its socket is open. It is no child of this process."""
-    run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)  # noqa: ASYNC240
     environment = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "HOME", "TZ", "LD_LIBRARY_PATH")}
     process = await asyncio.create_subprocess_exec(
         *command(run_dir),
@@ -37,7 +37,7 @@ async def launch(run_dir: Path) -> None:
 
 async def stop_all(run_dir: Path) -> int:
     """Remove every pod of `run_dir` and end its keeper; how many pods there were. A keeper that was killed is started for it."""
-    if not run_dir.exists():
+    if not run_dir.exists():  # noqa: ASYNC240
         return 0
     await launch(run_dir)
     keeper = run_dir / SOCKET

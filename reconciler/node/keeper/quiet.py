@@ -11,7 +11,7 @@ cost every shim more than the rest of this file.
 
 from __future__ import annotations
 
-import _signal
+import _signal  # type: ignore[import-not-found]
 import _socket
 import os
 import select
@@ -225,7 +225,7 @@ def run_worker(task: Callable[..., None], arguments: tuple[Any, ...]) -> NoRetur
             _signal.signal(number, _signal.SIG_DFL)
         task(*arguments)
         status = 0
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - the end of a process, which says why
         print_failure(task, error)
     finally:
         os._exit(status)

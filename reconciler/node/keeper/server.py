@@ -159,4 +159,4 @@ class Keeper(quiet.Loop):
             os.set_inheritable(descriptor, True)
         os.environ[KEPT_VARIABLE] = f"{self.server},{self._lock}"
         signal.set_wakeup_fd(-1)
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - itself

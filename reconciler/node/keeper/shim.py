@@ -8,7 +8,7 @@ do is in work.py and runs in workers; this is the part that stays.
 
 from __future__ import annotations
 
-import _signal
+import _signal  # type: ignore[import-not-found]
 import os
 import time
 

@@ -275,7 +275,7 @@ def execute(shim: Shim, request: dict[str, Any], stdio: list[int], connection: s
     try:
         program, channel = _fork_beside(pid if record.get("isolated") else 0, spec, stdio, linux.CLONE_PARENT)
     except OSError as error:
-        raise wire.Refused("StartError", error.strerror) from error
+        raise wire.Refused("StartError", str(error.strerror)) from error
     channel.send(child.GO)
     for descriptor in stdio:
         os.close(descriptor)
@@ -348,7 +348,7 @@ def forget(folder: records.PodFolder, name: str, attempt: int) -> None:
 
 def destroy(folder: records.PodFolder) -> None:
     """Remove all that a pod without living containers has: groups, layers, logs, records."""
-    groups = set()
+    groups: set[str] = set()
     for name, attempt in list(folder.attempts()):
         record = folder.container(name, attempt)
         if record is not None:

@@ -6,7 +6,7 @@ has this child fork for it. When the keeper is gone the zygote ends, and its shi
 
 from __future__ import annotations
 
-import _signal
+import _signal  # type: ignore[import-not-found]
 import _socket
 import os
 import socket
@@ -87,6 +87,6 @@ def become(blank: shim.Shim, run_dir: str, message: bytes, server: int) -> None:
         _, uid, namespaces, share_pid = message.decode().split("\0")
         blank.serve(records.PodFolder(run_dir, uid), server, int(namespaces), share_pid == "1")
         os._exit(0)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - the end of a process, which says why
         quiet.print_failure("shim", error)
         os._exit(1)

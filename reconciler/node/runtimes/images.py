@@ -95,7 +95,8 @@ def normal(name: str) -> str:
 
 
 def _absent(name: str) -> str:
-    return f'image "{name}" is not on this machine: give it a root file system under `images` in the configuration, load one into the data folder'
+    remedy = "give it a root file system under `images` in the configuration, load one into the data folder"
+    return f'image "{name}" is not on this machine: {remedy}'
 
 
 def _host(name: str, command: tuple[str, ...], described: str) -> Image:

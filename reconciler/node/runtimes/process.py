@@ -193,9 +193,11 @@ class ProcessRuntime:
         self, uid: str, *, bind: tuple[str, int] | None = None, connect: tuple[str, int] | None = None, kind: str = "tcp"
     ) -> int:
         address = bind or connect or ("", 0)
-        fields = {"family": "inet6" if ":" in address[0] else "inet", "type": kind, "bind": bind, "connect": connect}
+        family = "inet6" if ":" in address[0] else "inet"
         try:
-            _, descriptors = await client.request_descriptors(self._shim(uid), "socket", **fields)
+            _, descriptors = await client.request_descriptors(
+                self._shim(uid), "socket", family=family, type=kind, bind=bind, connect=connect
+            )
         except (wire.Refused, client.Gone) as error:
             raise types.RuntimeFailure("SocketError", f"a socket of pod {uid}: {error}") from error
         return descriptors[0]

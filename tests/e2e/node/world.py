@@ -135,7 +135,13 @@ class World:
 
 def pod(name: str, *command: str, spec: dict[str, Any] | None = None, **container: Any) -> dict[str, Any]:
     main = {"name": "main", "image": "host", **({"command": list(command)} if command else {}), **container}
-    wanted = {"nodeName": NODE, "terminationGracePeriodSeconds": 1, "automountServiceAccountToken": False, "containers": [main], **(spec or {})}
+    wanted = {
+        "nodeName": NODE,
+        "terminationGracePeriodSeconds": 1,
+        "automountServiceAccountToken": False,
+        "containers": [main],
+        **(spec or {}),
+    }
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default"}, "spec": wanted}
 
 
@@ -150,5 +156,3 @@ async def running(folder: pathlib.Path, **settings: Any) -> AsyncIterator[World]
         await world.stop()
         await world.api.close()
         await launch.stop_all(world.run_dir)
-
-
