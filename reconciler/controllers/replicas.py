@@ -60,6 +60,7 @@ def _creation(owner: meta.Obj, name: str, sort: Sort, refused: "_Refused") -> pl
         kind=pods.PODS,
         body=body,
         why=f"{meta.name(owner)} has too few pods",
+        guard=plan.guard(sort.kind, owner),
         announce=plan.Emit(regarding=owner, reason="SuccessfulCreate", message=f"Created pod: {name}", component=sort.component),
         refused=refused.creating,
     )

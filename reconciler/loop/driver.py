@@ -33,7 +33,8 @@ from reconciler.model import errors, meta, plan
 
 log = logging.getLogger(__name__)
 
-SLICE_SECONDS = 0.005  # planning goes on for so long before others get the loop
+SLICE_SECONDS = 0.005  # planning goes on for so long before others get the loop,
+SLICE_PLANS = 200  # or for so many plans
 REST_FACTOR = 19  # a key rests this many times as long as its plan took
 CLOCK_CHECK_SECONDS = 30.0  # how soon a jump of the wall clock is noticed
 GATE_RETRY_SECONDS = 1.0
@@ -191,8 +192,12 @@ class Driver:
             failures=loop.queue.failures(key),
             error=state.error,
             gate=self._unmet(state.gate),
-            again_at=state.again_at,
+            again_at=self._due(loop, key),
         )
+
+    def _due(self, loop: _Loop, key: meta.Key) -> float | None:
+        deadline = loop.queue.deadline(key)
+        return None if deadline is None else deadline + self._clock.now() - self._clock.monotonic()
 
     def find(self, kind: str, key: meta.Key) -> list[Explanation]:
         """An explanation from each controller that plans objects of `kind`."""
@@ -314,7 +319,7 @@ class Driver:
 
     async def _plan_ready(self) -> None:
         """Plan keys of all controllers in turn until none is ready."""
-        started = self._clock.monotonic()
+        started, planned = self._clock.monotonic(), 0
         progress = True
         while progress:
             progress = False
@@ -326,9 +331,10 @@ class Driver:
                     continue
                 progress = True
                 self._work(loop, key)
-                if self._clock.monotonic() - started > SLICE_SECONDS:
+                planned += 1
+                if planned >= SLICE_PLANS or self._clock.monotonic() - started > SLICE_SECONDS:
                     await asyncio.sleep(0)
-                    started = self._clock.monotonic()
+                    started, planned = self._clock.monotonic(), 0
 
     def _work(self, loop: _Loop, key: meta.Key) -> None:
         state = loop.state(key)

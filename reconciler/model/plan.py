@@ -53,6 +53,20 @@ class Emit:
 # its neighbours in the group; `refused` is its Refusal.
 
 
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """An object that must still be at `resource_version` for an action to take effect; else it is a Conflict."""
+
+    kind: str
+    namespace: str
+    name: str
+    resource_version: str
+
+
+def guard(kind: str, obj: meta.Obj) -> Guard:
+    return Guard(kind, meta.namespace(obj), meta.name(obj), meta.resource_version(obj))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Create:
     """POST of `body`. AlreadyExists counts as success where the object that exists has the same controller.
@@ -66,6 +80,7 @@ class Create:
     body: meta.Obj
     why: str
     subresource: str = ""  # "binding", "eviction", "token", ...; "" is the kind itself
+    guard: Guard | None = None  # the owner as it was, so that of two leaders only one that knows it can multiply
     announce: Emit | None = field(default=None, compare=False)
     refused: Refusal | None = field(default=None, compare=False, repr=False)
 

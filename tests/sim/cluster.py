@@ -31,7 +31,7 @@ class ControlPlane:
         self.cache = caches.Cache(client, clock)
         self.recorder = events.Recorder(client, clock)
         api = perform.Api(client, clock).perform
-        performers: dict[type, perform.Performer] = {kind: api for kind in (plan.Create, plan.Update, plan.Patch, plan.Delete)}
+        performers: dict[type, perform.Performer] = dict.fromkeys((plan.Create, plan.Update, plan.Patch, plan.Delete), api)
         self.driver = drivers.Driver(client, self.cache, clock, {**performers, plan.Emit: self.recorder.perform})
         for controller in wanted:
             self.driver.add(controller)
