@@ -6,14 +6,16 @@ the door for the same process and server.py the one for everybody else. Nothing 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from reconciler.api import allocators, decoding, local, objects, ownership, reviews, subresources, watch
 from reconciler.api.admission import order
+from reconciler.api.auth import accounts
 from reconciler.api.cache import Cache
 from reconciler.client import protocol
 from reconciler.kit import clock, definitions, tasks
-from reconciler.model import errors, plan
+from reconciler.model import errors, meta, plan
 from reconciler.model.roster import Roster
 from reconciler.model.schema import Schemas
 from reconciler.store import types
@@ -27,6 +29,7 @@ class Settings:
     service_range: str = allocators.SERVICE_RANGE
     node_ports: range = allocators.NODE_PORTS
     mount_tokens: bool = True  # whether pods get their service account's token as a volume
+    account_key: Path | None = None  # the file that keeps the key of service accounts' tokens
     secure_port: int = 6443  # what the `kubernetes` Service leads to
 
 
@@ -50,7 +53,8 @@ class ApiServer:
             self.services,
             time,
         )
-        self.subresources = subresources.Subresources(self.objects)
+        self.accounts = accounts.Accounts(settings.account_key, time, self._stored)
+        self.subresources = subresources.Subresources(self.objects, self.accounts)
         self.is_ready = False
         self._tasks = tasks.Tasks()
 
@@ -79,6 +83,10 @@ class ApiServer:
     def client(self, name: str = "reconciler") -> local.LocalClient:
         """The door for the same process; `name` is the field manager of writes that name none."""
         return local.LocalClient(self.objects, self.watches, self.subresources, name)
+
+    def _stored(self, kind: str, namespace: str, name: str) -> meta.Obj | None:
+        item = self.cache.get(kind, namespace, name)
+        return item.obj if item is not None else None
 
     async def _ensure(self, kind: str, body: Mapping[str, Any]) -> None:
         """Make an object unless there is one, or its kind is not served."""

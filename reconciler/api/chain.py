@@ -122,7 +122,7 @@ class Chain:
         """Raises StatusError 401: there is no anonymous user."""
         authorization = request.headers.get("Authorization")
         if authorization:
-            user = authentication.of_header(authorization, self.tokens)
+            user = authentication.of_header(authorization, self.tokens, self.server.accounts.user_of)
             if user is not None:
                 return user
         connection = request.protocol

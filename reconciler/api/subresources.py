@@ -1,4 +1,4 @@
-"""Subresources whose bodies are of another kind than their parent: scale, binding, eviction.
+"""Subresources whose bodies are of another kind than their parent: scale, binding, eviction, token.
 
 `status` and other subresources with the parent's own shape go the way of objects (objects.py). Each function here
 turns a body into a change of the parent and the answer to the caller.
@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from reconciler.api import scaling
+from reconciler.api.auth import accounts
 from reconciler.api.cache import Item
 from reconciler.api.calls import Call, DeleteOptions
 from reconciler.api.objects import Done, Objects
@@ -25,8 +26,9 @@ SAME_SHAPE = frozenset({"", "status", "finalize", "approval", "ephemeralcontaine
 
 
 class Subresources:
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: Objects, tokens: accounts.Accounts) -> None:
         self._objects = objects
+        self._accounts = tokens
         self._scaling = scaling.Scaling(objects)
 
     async def get(self, call: Call) -> dict[str, Any]:
@@ -54,7 +56,16 @@ class Subresources:
             return await self._bind(call, body), SUCCESS
         if call.kind.id == "pods" and call.subresource == "eviction":
             return await self._evict(call, body), SUCCESS
+        if call.kind.id == "serviceaccounts" and call.subresource == "token":
+            return await self._token(call, body)
         raise errors.StatusError(404, "NotFound", "the server could not find the requested resource", details={})
+
+    async def _token(self, call: Call, body: meta.Obj) -> tuple[Done, dict[str, Any]]:
+        await self._objects.cache.fresh()
+        account = self._objects.cache.get("serviceaccounts", call.namespace, call.name)
+        if account is None:
+            raise call.not_found()
+        return Done(account, 0), self._accounts.answer(account.obj, body, call.manager)
 
     async def _bind(self, call: Call, body: meta.Obj) -> Done:
         target = body.get("target") or {}

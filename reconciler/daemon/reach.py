@@ -4,11 +4,34 @@ The glue between the user-space proxy, which knows routes, and the runtime, whic
 """
 
 import socket
+from collections.abc import Awaitable, Callable, Sequence
 
 from reconciler.node import loopback
 from reconciler.node.runtimes import types
 from reconciler.proxy.backends import userspace
 from reconciler.proxy.plan import Endpoint
+
+Told = Callable[[str], Awaitable[None]]  # of a pod uid
+
+
+class PodsAlone(loopback.LoopbackNetwork):
+    """Pods with a loopback only; whoever connects them is told when one comes and goes."""
+
+    def __init__(self, came: Told, goes: Told) -> None:
+        super().__init__()
+        self._came, self._goes = came, goes
+
+    async def attach(self, pid: int, pod_uid: str, host_ports: Sequence[tuple[str, int, int]] = ()) -> str:
+        is_new = pod_uid not in self
+        address = await super().attach(pid, pod_uid, host_ports)
+        if is_new:
+            await self._came(pod_uid)
+        return address
+
+    async def detach(self, pod_uid: str) -> None:
+        if pod_uid in self:
+            await self._goes(pod_uid)
+        await super().detach(pod_uid)
 
 
 class PodPlace:

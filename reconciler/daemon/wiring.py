@@ -11,7 +11,7 @@ from typing import Any
 from reconciler import controllers, kinds
 from reconciler.api import apiserver, server
 from reconciler.client import protocol
-from reconciler.daemon import exposition, heap, introspection, narrator
+from reconciler.daemon import exposition, heap, introspection, machine, narrator
 from reconciler.daemon.config import Config
 from reconciler.gitops import agent as gitops
 from reconciler.gitops import sync
@@ -22,6 +22,7 @@ from reconciler.loop import driver as drivers
 from reconciler.loop import events, perform
 from reconciler.model import errors, meta, plan
 from reconciler.model.roster import Roster
+from reconciler.proxy import plan as services
 from reconciler.store import autocompact, local
 
 Say = Callable[[str], None]
@@ -46,6 +47,7 @@ class Daemon:
         config = self.config
         self.journal = await local.LocalJournal.open(config.data_dir, self.clock)
         self._closers.append(self.journal.close)
+        self.abilities = await machine.explore(config) if config.runtime == "process" else None
         self.api = apiserver.ApiServer(self.journal, self._roster(), self.clock, self._api_settings())
         await self.api.start()
         self._closers.append(self.api.close)
@@ -56,8 +58,9 @@ class Daemon:
         self._start_controllers()
         if self.config.runtime == "sim":
             self._start_simulation()
+        node = await self._start_node(self.abilities) if self.abilities is not None else None
         folder = self._follow_folder()
-        self.introspection = introspection.Introspection(self.journal, self.cache, self.clock, self.drivers, None, folder, self.notes)
+        self.introspection = introspection.Introspection(self.journal, self.cache, self.clock, self.drivers, node, folder, self.notes)
         await self._expose()
         self.tasks.start(heap.watch(), "heap")
         self.tasks.start(autocompact.run(self.journal, self.clock, self._history()), "compaction")
@@ -72,8 +75,9 @@ class Daemon:
     def _api_settings(self) -> apiserver.Settings:
         first, last = self.config.node_ports
         return apiserver.Settings(
-            service_range=self.config.service_range,
+            service_range=self.abilities.service_range(self.config) if self.abilities else self.config.service_range,
             node_ports=range(first, last + 1),
+            account_key=self.config.data_dir / "pki" / "sa.key",
             secure_port=int(self.config.listen.rpartition(":")[2]),
         )
 
@@ -111,6 +115,19 @@ class Daemon:
         from reconciler.node.sim import agent
 
         self.tasks.start(agent.Agent(self.client("kubelet"), self.cache, self.clock, self.config.nodes).run(), "simulated nodes")
+
+    async def _start_node(self, abilities: machine.Abilities) -> machine.Machine:
+        client = self.client("kubelet")
+        made = machine.Machine(self.config, abilities, client, self.cache, self.clock, self.performers(client, "the node"))
+        await made.start()
+        self._closers.append(made.close)
+        self.drivers.append(made.agent.driver)
+        self.tasks.start(made.agent.run(), "node")
+        driver = self.driver("node", "kube-proxy", {services.Program: made.proxy.perform})
+        driver.add(services.controller(made.name))
+        self.tasks.start(driver.run(), "service proxy")
+        self.notes += made.notes
+        return made
 
     def _follow_folder(self) -> gitops.Agent | None:
         if self.config.folder is None:

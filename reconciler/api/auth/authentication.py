@@ -11,7 +11,7 @@ import os
 import socket
 import struct
 from asyncio import BaseTransport
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,12 +93,12 @@ def unauthorized() -> errors.StatusError:
     return errors.StatusError(401, "Unauthorized", "Unauthorized")
 
 
-def of_header(authorization: str, tokens: Tokens) -> User | None:
+def of_header(authorization: str, tokens: Tokens, accounts: Callable[[str], User | None] = lambda _: None) -> User | None:
     """The user of an Authorization header. Raises StatusError 401 for a bearer token that nobody has."""
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         return None
-    user = tokens.user_of(token.strip())
+    user = tokens.user_of(token.strip()) or accounts(token.strip())
     if user is None:
         raise unauthorized()
     return user

@@ -1,0 +1,166 @@
+"""Service accounts' tokens: issued for a TokenRequest, believed while what they name exists.
+
+A token is a JWT signed with ES256 under the server's own key. It is good for its audience, until it expires, and
+only as long as the service account, and the pod or secret that it is bound to, are there with the same uid.
+"""
+
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from reconciler.api.auth import certificates
+from reconciler.api.calls import User
+from reconciler.kit import clock
+from reconciler.model import errors, meta
+
+ISSUER = "https://kubernetes.default.svc.cluster.local"
+PRIVATE = "kubernetes.io"
+DEFAULT_SECONDS = 3600
+LEAST_SECONDS, MOST_SECONDS = 600, 1 << 32
+BINDABLE = {("v1", "Pod"): "pods", ("v1", "Secret"): "secrets", ("v1", "Node"): "nodes"}
+
+Lookup = Callable[[str, str, str], meta.Obj | None]  # (Kind.id, namespace, name) -> the object now
+
+
+class Accounts:
+    """`key_file` keeps the key over restarts; without one tokens end with the process."""
+
+    def __init__(self, key_file: Path | None, time: clock.Clock, lookup: Lookup) -> None:
+        self._time = time
+        self._lookup = lookup
+        self._key = _load_or_make(key_file)
+        public = self._key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+        digest = hashes.Hash(hashes.SHA256())
+        digest.update(public)
+        self._key_id = digest.finalize().hex()[:32]
+
+    def answer(self, account: meta.Obj, body: Mapping[str, Any], manager: str) -> dict[str, Any]:
+        """The TokenRequest with its token. Raises StatusError."""
+        sent = dict(body.get("spec") or {})
+        seconds = int(sent.get("expirationSeconds") or DEFAULT_SECONDS)
+        path = "spec.expirationSeconds"
+        refused = []
+        if seconds < LEAST_SECONDS:
+            refused.append(errors.invalid(path, seconds, "may not specify a duration less than 10 minutes"))
+        if seconds > MOST_SECONDS:
+            refused.append(errors.invalid(path, seconds, "may not specify a duration larger than 2^32 seconds"))
+        if refused:
+            raise errors.invalid_object("TokenRequest", "authentication.k8s.io", "", refused)
+        audiences = [str(audience) for audience in sent.get("audiences") or [ISSUER]]
+        now = self._time.now()
+        claims = {**self._claims(account, sent.get("boundObjectRef") or {}), "aud": audiences}
+        times = {"iat": int(now), "nbf": int(now), "exp": int(now) + seconds}
+        token = jwt.encode({**claims, **times, "iss": ISSUER, "jti": str(uuid.uuid4())}, self._key, "ES256", {"kid": self._key_id})
+        spec = {**sent, "expirationSeconds": seconds}
+        return {
+            "kind": "TokenRequest",
+            "apiVersion": "authentication.k8s.io/v1",
+            "metadata": self._metadata(account, spec, manager),
+            "spec": {**spec, "audiences": audiences},
+            "status": {"token": token, "expirationTimestamp": clock.rfc3339(now + seconds)},
+        }
+
+    def user_of(self, token: str) -> User | None:
+        """Who a token speaks for; None for one that is not ours, expired, or bound to what is gone."""
+        try:
+            claims = jwt.decode(
+                token,
+                self._key.public_key(),
+                algorithms=["ES256"],
+                audience=ISSUER,
+                issuer=ISSUER,
+                options={"require": ["exp", "iat", "sub"], "verify_exp": False, "verify_nbf": False, "verify_iat": False},
+            )
+        except jwt.PyJWTError:
+            return None
+        if not claims.get("nbf", 0) - 60 <= self._time.now() < claims["exp"]:  # our own clock, which tests may move
+            return None
+        private = claims.get(PRIVATE) or {}
+        namespace, account = str(private.get("namespace", "")), private.get("serviceaccount") or {}
+        if not self._exists("serviceaccounts", namespace, account):
+            return None
+        extra = {"authentication.kubernetes.io/credential-id": (f"JTI={claims.get('jti', '')}",)}
+        for kind, plural in (("pod", "pods"), ("secret", "secrets"), ("node", "nodes")):
+            bound = private.get(kind)
+            if bound and not self._exists(plural, "" if kind == "node" else namespace, bound):
+                return None
+            if bound and kind == "pod":
+                extra["authentication.kubernetes.io/pod-name"] = (str(bound["name"]),)
+                extra["authentication.kubernetes.io/pod-uid"] = (str(bound["uid"]),)
+        groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated")
+        return User(f"system:serviceaccount:{namespace}:{account.get('name')}", groups, str(account.get("uid")), extra)
+
+    def _exists(self, kind: str, namespace: str, named: Mapping[str, Any]) -> bool:
+        found = self._lookup(kind, namespace, str(named.get("name", "")))
+        return found is not None and meta.uid(found) == named.get("uid")
+
+    def _claims(self, account: meta.Obj, bound: Mapping[str, Any]) -> dict[str, Any]:
+        namespace = meta.namespace(account)
+        private: dict[str, Any] = {"namespace": namespace, "serviceaccount": {"name": meta.name(account), "uid": meta.uid(account)}}
+        if bound:
+            kind, obj = self._bound(account, bound)
+            private[kind] = {"name": meta.name(obj), "uid": meta.uid(obj)}
+            node = meta.spec(obj).get("nodeName") if kind == "pod" else None
+            if node and (found := self._lookup("nodes", "", str(node))) is not None:
+                private["node"] = {"name": node, "uid": meta.uid(found)}
+        return {"sub": f"system:serviceaccount:{namespace}:{meta.name(account)}", PRIVATE: private}
+
+    def _bound(self, account: meta.Obj, bound: Mapping[str, Any]) -> tuple[str, meta.Obj]:
+        """The object that the token lives and dies with. Raises StatusError."""
+        version, kind, name = str(bound.get("apiVersion", "")), str(bound.get("kind", "")), str(bound.get("name", ""))
+        plural = BINDABLE.get((version, kind))
+        if plural is None:
+            raise errors.bad_request(f"cannot bind token to object of type /{version}, Kind={kind}")
+        obj = self._lookup(plural, "" if plural == "nodes" else meta.namespace(account), name)
+        if obj is None:
+            raise errors.not_found(plural, "", name)
+        if bound.get("uid") and bound["uid"] != meta.uid(obj):
+            detail = f"the UID in the bound object reference ({bound['uid']}) does not match the UID in record."
+            raise errors.conflict(kind, "", name, f"{detail} The object might have been deleted and then recreated")
+        if kind == "Pod" and (meta.spec(obj).get("serviceAccountName") or "default") != meta.name(account):
+            owner = meta.name(account)
+            raise errors.bad_request(f'cannot bind token for serviceaccount "{owner}" to pod running with different serviceaccount name.')
+        return kind.lower(), obj
+
+    def _metadata(self, account: meta.Obj, spec: Mapping[str, Any], manager: str) -> dict[str, Any]:
+        now = clock.rfc3339(self._time.now())
+        entry = {
+            "manager": manager,
+            "operation": "Update",
+            "apiVersion": "authentication.k8s.io/v1",
+            "time": now,
+            "fieldsType": "FieldsV1",
+            "fieldsV1": {"f:spec": _field_set(spec)},
+            "subresource": "token",
+        }
+        named = {"name": meta.name(account), "namespace": meta.namespace(account), "uid": meta.uid(account)}
+        return {**named, "creationTimestamp": now, "managedFields": [entry]}
+
+
+def _field_set(value: Any) -> dict[str, Any]:
+    return {f"f:{name}": _field_set(inner) for name, inner in value.items()} if isinstance(value, Mapping) else {}
+
+
+def _load_or_make(path: Path | None) -> ec.EllipticCurvePrivateKey:
+    """Raises certificates.Unusable for a file that holds no such key."""
+    if path is not None and path.exists():
+        try:
+            found = serialization.load_pem_private_key(path.read_bytes(), None)
+        except ValueError as error:
+            raise certificates.Unusable(
+                f"{path} holds no private key ({error}): move it away to make a new one; tokens end then"
+            ) from error
+        if isinstance(found, ec.EllipticCurvePrivateKey):
+            return found
+        raise certificates.Unusable(f"{path} holds no EC key: move it away to make a new one; tokens end then")
+    key = ec.generate_private_key(ec.SECP256R1())
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        certificates.write_private(path, pem)
+    return key
