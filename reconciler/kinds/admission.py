@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from reconciler.kinds import columns, pod_defaults, workload
+from reconciler.kinds import admission_rules, columns, pod_defaults, workload
 from reconciler.model import meta
 from reconciler.model.kind import Kind, Version, status_of
 
@@ -77,6 +77,7 @@ def _webhooks(kind: str, default: Any) -> Kind:
         categories=("api-extensions",),
         namespaced=False,
         versions=(Version(name="v1", schema=f"io.k8s.api.{GROUP.split('.')[0]}.v1.{kind}", default=default),),
+        validate=admission_rules.webhooks,
         has_generation=True,
         columns=(
             columns.NAME,
@@ -116,7 +117,7 @@ def _policy(kind: str, singular: str, plural: str, counted: str, **more: Any) ->
     )
 
 
-def _policy_binding(kind: str) -> Kind:
+def _policy_binding(kind: str, operations: tuple[str, ...]) -> Kind:
     return Kind(
         group=GROUP,
         kind=kind,
@@ -125,6 +126,7 @@ def _policy_binding(kind: str) -> Kind:
         categories=("api-extensions",),
         namespaced=False,
         versions=(Version(name="v1", schema=f"io.k8s.api.{GROUP.split('.')[0]}.v1.{kind}", default=default_binding),),
+        validate=admission_rules.policy_binding(operations),
         has_generation=True,
         columns=(
             columns.NAME,
@@ -144,11 +146,18 @@ KINDS = (
         "validatingadmissionpolicy",
         "validatingadmissionpolicies",
         "validations",
+        validate=admission_rules.validating_policy,
         subresources=(status_of("ValidatingAdmissionPolicy"),),
         prepare=workload.keep_status,
         prepare_status=workload.keep_spec,
     ),
-    _policy("MutatingAdmissionPolicy", "mutatingadmissionpolicy", "mutatingadmissionpolicies", "mutations"),
-    _policy_binding("ValidatingAdmissionPolicyBinding"),
-    _policy_binding("MutatingAdmissionPolicyBinding"),
+    _policy(
+        "MutatingAdmissionPolicy",
+        "mutatingadmissionpolicy",
+        "mutatingadmissionpolicies",
+        "mutations",
+        validate=admission_rules.mutating_policy,
+    ),
+    _policy_binding("ValidatingAdmissionPolicyBinding", admission_rules.OPERATIONS),
+    _policy_binding("MutatingAdmissionPolicyBinding", admission_rules.MUTABLE_OPERATIONS),
 )

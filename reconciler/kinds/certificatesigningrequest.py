@@ -1,6 +1,6 @@
 """CertificateSigningRequest: a client asks for a certificate, an approver agrees, a signer issues it."""
 
-from reconciler.kinds import columns
+from reconciler.kinds import certificate_rules, columns
 from reconciler.model import meta
 from reconciler.model.kind import Health, Kind, Subresource, Version, status_of
 
@@ -64,6 +64,8 @@ KIND = Kind(
     ),
     prepare=prepare,
     prepare_status=prepare_status,
+    validate=certificate_rules.validate,
+    name_rule="path",
     columns=(
         columns.NAME,
         columns.AGE,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from reconciler.kinds import columns, pod_defaults, workload
+from reconciler.kinds import columns, device_rules, pod_defaults, workload
 from reconciler.model import meta
 from reconciler.model.kind import Kind, Version, status_of
 
@@ -56,10 +56,11 @@ def _kind(kind: str, default: Any = None, **more: Any) -> Kind:
 
 
 KINDS = (
-    _kind("DeviceClass", namespaced=False, has_generation=True, columns=(columns.NAME, columns.AGE)),
+    _kind("DeviceClass", namespaced=False, has_generation=True, validate=device_rules.device_class, columns=(columns.NAME, columns.AGE)),
     _kind(
         "ResourceClaim",
         default_claim,
+        validate=device_rules.claim,
         subresources=(status_of("ResourceClaim"),),
         prepare=workload.keep_status,
         prepare_status=workload.keep_spec,
@@ -69,9 +70,10 @@ KINDS = (
             columns.AGE,
         ),
     ),
-    _kind("ResourceClaimTemplate", default_claim_template, columns=(columns.NAME, columns.AGE)),
+    _kind("ResourceClaimTemplate", default_claim_template, validate=device_rules.claim_template, columns=(columns.NAME, columns.AGE)),
     _kind(
         "ResourceSlice",
+        validate=device_rules.slice,
         namespaced=False,
         has_generation=True,
         columns=(

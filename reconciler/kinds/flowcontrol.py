@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from reconciler.kinds import columns, pod_defaults, workload
+from reconciler.kinds import columns, flowcontrol_rules, pod_defaults, workload
 from reconciler.model import meta
 from reconciler.model.kind import Kind, Version, status_of
 
@@ -26,7 +26,7 @@ def default_level(level: meta.Obj) -> meta.Obj:
         return pod_defaults.inside(wanted, "limitResponse", response)
 
     def response(wanted: Mapping[str, Any]) -> Mapping[str, Any]:
-        return pod_defaults.inside(wanted, "queuing", lambda queuing: pod_defaults.filled(queuing, QUEUING))
+        return pod_defaults.inside(wanted, "queuing", lambda queuing: _default_queuing(queuing))
 
     def exempt(wanted: Mapping[str, Any]) -> Mapping[str, Any]:
         return pod_defaults.filled(wanted, {"nominalConcurrencyShares": 0, "lendablePercent": 0})
@@ -34,6 +34,11 @@ def default_level(level: meta.Obj) -> meta.Obj:
     return pod_defaults.inside(
         level, "spec", lambda spec: pod_defaults.inside(pod_defaults.inside(spec, "limited", limited), "exempt", exempt)
     )
+
+
+def _default_queuing(queuing: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Zero counts as unset."""
+    return {**queuing, **{name: value for name, value in QUEUING.items() if not queuing.get(name)}}
 
 
 def _queuing_cell(level: meta.Obj, field: str) -> Any:
@@ -61,6 +66,7 @@ KINDS = (
         singular="flowschema",
         namespaced=False,
         versions=(Version(name="v1", schema="io.k8s.api.flowcontrol.v1.FlowSchema", default=default_schema),),
+        validate=flowcontrol_rules.flow_schema,
         subresources=(status_of("FlowSchema"),),
         prepare=workload.keep_status,
         prepare_status=workload.keep_spec,
@@ -90,6 +96,7 @@ KINDS = (
         singular="prioritylevelconfiguration",
         namespaced=False,
         versions=(Version(name="v1", schema="io.k8s.api.flowcontrol.v1.PriorityLevelConfiguration", default=default_level),),
+        validate=flowcontrol_rules.priority_level,
         subresources=(status_of("PriorityLevelConfiguration"),),
         prepare=workload.keep_status,
         prepare_status=workload.keep_spec,
