@@ -147,7 +147,7 @@ def _constraint(path: str, constraint: Part, known: Mapping[str, tuple[str, ...]
     matched, distinct = constraint.get("matchAttribute"), constraint.get("distinctAttribute")
     if (matched is None) == (distinct is None):
         only_one = 'exactly one of "matchAttribute" or "distinctAttribute" is required'
-        yield errors.required(path, f"{only_one}, but multiple fields are set" if matched is not None else only_one)
+        yield errors.required(path, f"{only_one}, but multiple fields are set")  # as Kubernetes says it of none, too
     elif matched is not None:
         yield from _full_name(f"{path}.matchAttribute", matched)
     elif distinct is not None:
@@ -168,12 +168,12 @@ def _request_names(path: str, found: Sequence[str], known: Mapping[str, tuple[st
 
 def _full_name(path: str, text: str) -> Iterator[FieldError]:
     """domain/identifier"""
-    domain, slash, identifier = text.partition("/")
+    domain, slash, identifier = text.rpartition("/")
+    if slash:
+        yield from _domain(path, domain)
+    yield from _identifier(path, identifier)
     if not slash:
         yield errors.invalid(path, text, "a fully qualified name must be a domain and a name separated by a slash")
-        return
-    yield from _domain(path, domain)
-    yield from _identifier(path, identifier)
 
 
 def _domain(path: str, text: str) -> Iterator[FieldError]:
@@ -186,9 +186,6 @@ def _domain(path: str, text: str) -> Iterator[FieldError]:
 
 
 def _identifier(path: str, text: str) -> Iterator[FieldError]:
-    if not text:
-        yield errors.required(path, "the name must not be empty")
-        return
     if len(text) > IDENTIFIER_MOST:
         yield errors.too_long(path, IDENTIFIER_MOST)
     if not _IDENTIFIER.fullmatch(text):
@@ -253,8 +250,9 @@ def _placement(spec: Part) -> Iterator[FieldError]:
     if selector is not None:
         yield from scheduling.node_selector("spec.nodeSelector", selector)
         if len(selector.get("nodeSelectorTerms") or ()) != 1:
-            terms = selector.get("nodeSelectorTerms")
-            yield errors.invalid("spec.nodeSelector.nodeSelectorTerms", terms, "must have exactly one node selector term")
+            terms = [scheduling.internal_term(term) for term in selector.get("nodeSelectorTerms") or ()]
+            detail = "must have exactly one node selector term"
+            yield errors.invalid("spec.nodeSelector.nodeSelectorTerms", terms or None, detail)
     for name in ("allNodes", "perDeviceNodeSelection"):
         if spec.get(name) is False:
             yield errors.invalid(f"spec.{name}", False, "must be either unset or set to true")
@@ -266,7 +264,7 @@ def _placement(spec: Part) -> Iterator[FieldError]:
 
 
 def _device(path: str, device: Part) -> Iterator[FieldError]:
-    yield from _label_required(f"{path}.name", device.get("name", ""))
+    yield from check.label(f"{path}.name", device.get("name", ""))
     for name, value in (device.get("attributes") or {}).items():
         at = f"{path}.attributes[{name}]"
         yield from _full_name(at, name) if "/" in name else _identifier(at, name)
@@ -278,10 +276,7 @@ def _device(path: str, device: Part) -> Iterator[FieldError]:
 def _attribute(path: str, value: Part) -> Iterator[FieldError]:
     given = [kind for kind in ATTRIBUTE_TYPES if value.get(kind) is not None]
     if len(given) != 1:
-        shown = check.internal(
-            {f"{k}Value": v for k, v in value.items()}, IntValue=None, BoolValue=None, StringValue=None, VersionValue=None
-        )
-        yield errors.invalid(path, shown, "exactly one value must be specified")
+        yield errors.invalid(path, "", "exactly one value must be specified")
         return
     text = value[given[0]]
     if given[0] in ("string", "version") and len(text) > 64:

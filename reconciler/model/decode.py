@@ -47,6 +47,7 @@ class Field:
     presence: str
     go_type: str  # as Go's errors say it, "[]v1.Container"
     embedded: str  # the embedded structs on the way, "VolumeSource"
+    keeps_empty: bool = False  # whether a present zero value stays as it is
     zero: Any = None
     decode: Decoder = field(default=lambda value, trail, unknown: value)
 
@@ -88,11 +89,12 @@ def _fields(node: Node) -> Mapping[str, Field]:
         for name, child in node.fields():
             shape = node.shape.get(name)
             if shape is None:  # kind and apiVersion
-                made[name] = Field(name, node.name.rsplit(".", 1)[-1], "-", "string", "", "", _decoder_of(child, "string"))
+                made[name] = Field(name, node.name.rsplit(".", 1)[-1], "-", "string", "", decode=_decoder_of(child, "string"))
                 continue
             _, presence, go_type, *embedded = shape.split(" ")
             steps = ".".join(one.split(":")[0] for one in embedded)
-            made[name] = Field(name, node.name.rsplit(".", 1)[-1], presence, _qualified(go_type, package), steps)
+            keeps = presence in "*~" or (presence == "=" and (child.is_int_or_string or child.preserves_unknown))
+            made[name] = Field(name, node.name.rsplit(".", 1)[-1], presence, _qualified(go_type, package), steps, keeps)
         for name, child in node.fields():
             if name in node.shape:
                 made[name].decode = _lazily(child, made[name].go_type)
@@ -136,7 +138,7 @@ def _struct_of(node: Node, go_type: str) -> Decoder:
                 unknown.append(path(trail, name))
             elif item is not None:
                 decoded = known.decode(item, (trail, known), unknown)
-                if decoded or known.presence in "*~" or (known.presence == "=" and type(decoded) is str):
+                if decoded or known.keeps_empty:
                     result[name] = decoded
         for known in always:
             if known.name not in result:

@@ -28,6 +28,14 @@ def node_selector_term(path: str, term: Mapping[str, Any]) -> Iterator[FieldErro
         yield from _field_requirement(f"{path}.matchFields[{index}]", requirement)
 
 
+def internal_term(term: Mapping[str, Any]) -> dict[str, Any]:
+    """A term as Kubernetes' internal type prints it."""
+    return {
+        name: [check.internal(one, Key="", Operator="", Values=None) for one in term[field]] if term.get(field) else None
+        for name, field in (("MatchExpressions", "matchExpressions"), ("MatchFields", "matchFields"))
+    }
+
+
 def _node_requirement(path: str, requirement: Mapping[str, Any]) -> Iterator[FieldError]:
     operator, values = requirement.get("operator", ""), requirement.get("values") or ()
     if operator in ("In", "NotIn"):
