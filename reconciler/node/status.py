@@ -242,7 +242,7 @@ def phase(pod: meta.Obj, init: Sequence[Status], main: Sequence[Status], *, doom
         return "Pending"
     if running or any("waiting" in one["state"] for one in main):
         return "Running"
-    if policy == "Always":
+    if policy == "Always" or any("running" in one["state"] for one in init):  # sidecars end before the pod does
         return "Running"
     codes = [_exit_code(one["state"]) for one in main]
     if all(code == 0 for code in codes):
