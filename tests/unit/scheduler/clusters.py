@@ -1,0 +1,180 @@
+"""Hypothesis strategies: small clusters whose labels, taints and pods collide often enough to matter."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from tests.unit.scheduler import world
+
+KEYS = ("zone", "rack", "disk")
+VALUES = ("a", "b", "1", "2")
+APPS = ("web", "db")
+NAMESPACES = ("default", "other")
+HOSTNAME = "kubernetes.io/hostname"
+EFFECTS = ("NoSchedule", "NoExecute", "PreferNoSchedule")
+IMAGES = ("i:latest", "big:1")
+
+labels = st.dictionaries(st.sampled_from(KEYS), st.sampled_from(VALUES), max_size=3)
+apps = st.fixed_dictionaries({}, optional={"app": st.sampled_from(APPS), "tier": st.sampled_from(("x", "y"))})
+topology = st.sampled_from((HOSTNAME, "zone", "rack"))
+
+
+def taint() -> st.SearchStrategy[dict[str, str]]:
+    return st.fixed_dictionaries({"key": st.sampled_from(("k", "z")), "effect": st.sampled_from(EFFECTS)}, optional={"value": st.sampled_from("vw")})
+
+
+def toleration() -> st.SearchStrategy[dict[str, str]]:
+    equal = st.fixed_dictionaries(
+        {"key": st.sampled_from(("k", "z"))},
+        optional={"operator": st.just("Equal"), "value": st.sampled_from("vw"), "effect": st.sampled_from(EFFECTS)},
+    )
+    exists = st.fixed_dictionaries(
+        {"operator": st.just("Exists")},
+        optional={"key": st.sampled_from(("k", "z", "node.kubernetes.io/unschedulable")), "effect": st.sampled_from(EFFECTS)},
+    )
+    return st.one_of(equal, exists)
+
+
+@st.composite
+def expression(draw: st.DrawFn, keys: tuple[str, ...] = KEYS, values: tuple[str, ...] = VALUES, numbers: bool = True) -> dict[str, Any]:
+    operators = ["In", "NotIn", "Exists", "DoesNotExist", *(["Gt", "Lt"] if numbers else [])]
+    operator = draw(st.sampled_from(operators))
+    found: dict[str, Any] = {"key": draw(st.sampled_from(keys)), "operator": operator}
+    if operator in ("In", "NotIn"):
+        found["values"] = draw(st.lists(st.sampled_from(values), min_size=1, max_size=2))
+    elif operator in ("Gt", "Lt"):
+        found["values"] = [draw(st.sampled_from("012"))]
+    return found
+
+
+def node_term(names: list[str]) -> st.SearchStrategy[dict[str, Any]]:
+    field = st.builds(
+        lambda operator, name: {"key": "metadata.name", "operator": operator, "values": [name]},
+        st.sampled_from(("In", "NotIn")),
+        st.sampled_from([*names, "nowhere"]),
+    )
+    return st.fixed_dictionaries(
+        {}, optional={"matchExpressions": st.lists(expression(), min_size=1, max_size=2), "matchFields": st.lists(field, min_size=1, max_size=1)}
+    )
+
+
+label_selector = st.one_of(
+    st.none(),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "matchLabels": st.dictionaries(st.just("app"), st.sampled_from(APPS), max_size=1),
+            "matchExpressions": st.lists(expression(("app", "tier"), ("web", "x"), numbers=False), max_size=1),
+        },
+    ),
+)
+
+
+@st.composite
+def pod_term(draw: st.DrawFn) -> dict[str, Any]:
+    found: dict[str, Any] = {"topologyKey": draw(topology)}
+    selector = draw(label_selector)
+    if selector is not None:
+        found["labelSelector"] = selector
+    if draw(st.booleans()):
+        found["namespaces"] = draw(st.lists(st.sampled_from(NAMESPACES), max_size=2))
+    if draw(st.booleans()):
+        found["namespaceSelector"] = draw(st.sampled_from([{}, {"matchLabels": {"team": "red"}}]))
+    return found
+
+
+@st.composite
+def spread(draw: st.DrawFn) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "topologyKey": draw(topology),
+        "maxSkew": draw(st.integers(1, 2)),
+        "whenUnsatisfiable": draw(st.sampled_from(("DoNotSchedule", "ScheduleAnyway"))),
+    }
+    selector = draw(label_selector)
+    if selector is not None:
+        found["labelSelector"] = selector
+        if draw(st.booleans()):
+            found["matchLabelKeys"] = ["tier"]
+    if found["whenUnsatisfiable"] == "DoNotSchedule" and draw(st.booleans()):
+        found["minDomains"] = draw(st.integers(1, 3))
+    for name in ("nodeAffinityPolicy", "nodeTaintsPolicy"):
+        if draw(st.booleans()):
+            found[name] = draw(st.sampled_from(("Honor", "Ignore")))
+    return found
+
+
+@st.composite
+def affinity(draw: st.DrawFn, names: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    required, preferred = "requiredDuringSchedulingIgnoredDuringExecution", "preferredDuringSchedulingIgnoredDuringExecution"
+    if draw(st.booleans()):
+        node: dict[str, Any] = {}
+        if draw(st.booleans()):
+            node[required] = {"nodeSelectorTerms": draw(st.lists(node_term(names), min_size=1, max_size=2))}
+        weighted = st.fixed_dictionaries({"weight": st.integers(1, 100), "preference": node_term(names)})
+        node[preferred] = draw(st.lists(weighted, max_size=2))
+        found["nodeAffinity"] = node
+    for kind in ("podAffinity", "podAntiAffinity"):
+        if draw(st.booleans()):
+            weighted = st.fixed_dictionaries({"weight": st.integers(1, 100), "podAffinityTerm": pod_term()})
+            found[kind] = {required: draw(st.lists(pod_term(), max_size=2)), preferred: draw(st.lists(weighted, max_size=2))}
+    return found
+
+
+@st.composite
+def resources(draw: st.DrawFn) -> dict[str, Any]:
+    quantities = {"cpu": st.sampled_from(("100m", "1", "1500m")), "memory": st.sampled_from(("100Mi", "1Gi")), "example.com/gpu": st.sampled_from("12")}
+    found: dict[str, Any] = {"requests": draw(st.fixed_dictionaries({}, optional=quantities))}
+    if draw(st.booleans()):
+        found["limits"] = draw(st.fixed_dictionaries({}, optional={"cpu": st.just("2"), "memory": st.just("2Gi")}))
+    return found
+
+
+@st.composite
+def container(draw: st.DrawFn) -> dict[str, Any]:
+    port = st.fixed_dictionaries(
+        {"containerPort": st.sampled_from((80, 81))},
+        optional={"hostPort": st.sampled_from((80, 81)), "hostIP": st.sampled_from(("10.0.0.1", "10.0.0.2", "0.0.0.0")), "protocol": st.sampled_from(("TCP", "UDP"))},
+    )
+    return {"name": "c", "image": draw(st.sampled_from(("i", "big:1"))), "resources": draw(resources()), "ports": draw(st.lists(port, max_size=1))}
+
+
+@st.composite
+def pods(draw: st.DrawFn, name: str, names: list[str], on: str = "") -> dict[str, Any]:
+    spec: dict[str, Any] = {"tolerations": draw(st.lists(toleration(), max_size=2))}
+    if draw(st.booleans()):
+        spec["nodeSelector"] = draw(labels)
+    spec["affinity"] = draw(affinity(names))
+    spec["topologySpreadConstraints"] = draw(st.lists(spread(), max_size=2))
+    spec["hostNetwork"] = draw(st.sampled_from((False, False, True)))
+    if on:
+        spec["nodeName"] = on
+    made = world.pod(name, namespace=draw(st.sampled_from(NAMESPACES)), labels=draw(apps), deleting=bool(on) and draw(st.booleans()), **spec)
+    made["spec"]["containers"] = draw(st.lists(container(), min_size=1, max_size=2))
+    init = draw(st.lists(container(), max_size=2))
+    made["spec"]["initContainers"] = [{**one, **({"restartPolicy": "Always"} if draw(st.booleans()) else {})} for one in init]
+    if draw(st.booleans()):
+        made["spec"]["overhead"] = {"cpu": "250m"}
+    return made
+
+
+@st.composite
+def nodes(draw: st.DrawFn, name: str) -> dict[str, Any]:
+    more: dict[str, Any] = {"labels": draw(labels), "taints": draw(st.lists(taint(), max_size=2))}
+    more["resources"] = {"example.com/gpu": "2"} if draw(st.booleans()) else {}
+    more["images"] = [{"names": [image], "sizeBytes": draw(st.sampled_from((10, 300, 900))) * 2**20} for image in IMAGES if draw(st.booleans())]
+    if draw(st.booleans()):
+        more["unschedulable"] = True
+    return world.node(name, draw(st.sampled_from(("1", "4"))), draw(st.sampled_from(("1Gi", "8Gi"))), draw(st.sampled_from(("2", "110"))), **more)
+
+
+@st.composite
+def clusters(draw: st.DrawFn) -> tuple[world.World, dict[str, Any]]:
+    """A world and a pending pod."""
+    names = [f"n{number}" for number in range(draw(st.integers(1, 5)))]
+    made = world.World([world.namespace("default", team="red"), world.namespace("other", team="blue")])
+    for name in names:
+        made.add(draw(nodes(name)))
+    for number in range(draw(st.integers(0, 6))):
+        made.add(draw(pods(f"e{number}", names, on=draw(st.sampled_from(names)))))
+    return made, draw(pods("p", names))
