@@ -308,7 +308,7 @@ def _load(folder: Path, reserve: Reserve) -> tuple[apsw.Connection, disk.Loaded]
         connection = disk.open_file(folder)
         try:
             loaded = disk.load(connection)
-            reserve.stock(connection, margin=1)
+            reserve.stock(connection, spare_bytes=0)
         except BaseException:
             connection.close()
             raise

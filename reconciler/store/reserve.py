@@ -1,8 +1,9 @@
 """Room kept for a full disk: a preallocated file and a margin under the quota, given up so that removals and compaction
 still find space.
 
-The journal is full exactly while the reserve is not stocked. It is stocked again only when twice its size is free, so
-that the state does not flap at the edge.
+The journal is full exactly while the reserve is not stocked. It is a little larger than the log may grow, so that all of the log
+can still be copied into the database and the log's own space be used again. It is stocked again only when there is
+more space than it takes, so that the state does not flap at the edge.
 """
 
 import errno
@@ -14,7 +15,8 @@ import apsw
 from reconciler.store import disk
 
 FILE = "reserve"
-BYTES = 4 << 20
+BYTES = disk.LOG_BYTES + (4 << 20)
+SPARE_BYTES = 4 << 20
 PAGES = BYTES // disk.PAGE_BYTES
 
 
@@ -27,14 +29,14 @@ class Reserve:
         self._spare_pages = min(PAGES, self._pages // 8)
         self.stocked = False
 
-    def stock(self, connection: apsw.Connection, margin: int = 2) -> bool:
-        """Set the reserve aside if `margin` times its size is free."""
-        if self._pages and not self._within_quota(connection, margin):
+    def stock(self, connection: apsw.Connection, spare_bytes: int = SPARE_BYTES) -> bool:
+        """Set the reserve aside if there is space for it and for `spare_bytes` more."""
+        if self._pages and not self._within_quota(connection, spare_bytes):
             self._limit(connection, self._pages + self._spare_pages)
             return False
         file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            os.posix_fallocate(file, 0, BYTES * margin)
+            os.posix_fallocate(file, 0, BYTES + spare_bytes)
             os.ftruncate(file, BYTES)
             self.stocked = True
         except OSError as error:
@@ -53,11 +55,11 @@ class Reserve:
             self._limit(connection, self._pages + self._spare_pages)
         return had
 
-    def _within_quota(self, connection: apsw.Connection, margin: int) -> bool:
+    def _within_quota(self, connection: apsw.Connection, spare_bytes: int) -> bool:
         (pages,) = connection.execute("PRAGMA page_count").fetchone() or (0,)
         (free,) = connection.execute("PRAGMA freelist_count").fetchone() or (0,)
         self._limit(connection, max(self._pages, pages))
-        return bool(self._pages - pages + free >= (margin - 1) * self._spare_pages)
+        return bool(self._pages - pages + free >= min(spare_bytes // disk.PAGE_BYTES, self._spare_pages))
 
     def _limit(self, connection: apsw.Connection, pages: int) -> None:
         connection.execute(f"PRAGMA max_page_count={pages}")

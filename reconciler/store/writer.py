@@ -1,7 +1,7 @@
-"""The one thread that writes, and one that checkpoints behind it.
+"""The one thread that writes.
 
 Group commit: whatever waits when the thread comes back from the disk goes into the next statement, so that a busy
-journal pays one fsync for many writes and an idle one waits for nobody. The threads take the interpreter lock
+journal pays one fsync for many writes and an idle one waits for nobody. The thread takes the interpreter lock
 once per group, not once per row, which is what keeps commits quick beside a busy event loop.
 
 Invariants: groups reach the disk in the order they were submitted; after a group was refused for lack of space nothing
@@ -10,7 +10,7 @@ after a failed fsync nobody knows what is on disk, and asking again would lie.
 """
 
 import asyncio
-import errno
+import contextlib
 import threading
 import time
 from collections import deque
@@ -23,14 +23,13 @@ from typing import Any
 import apsw
 
 from reconciler.store import disk, measures
+from reconciler.store.checkpoint import Checkpointer, out_of_space
 from reconciler.store.mvcc import Step
 from reconciler.store.provenance import Record
 from reconciler.store.reserve import Reserve
 from reconciler.store.types import Entry, FsyncFailed, Full, Provenance
 
 GROUP_BYTES = 4 << 20
-CHECKPOINT_BYTES = 4 << 20  # of log, then the other thread copies it into the database
-LOG_LIMIT_FRAMES = 16_384  # 64 MiB; then the writer itself catches up, so that the log can start anew
 
 
 @dataclass(slots=True, eq=False)
@@ -67,13 +66,6 @@ class Callbacks:
     die: Callable[[str], None]  # ends the process; in a thread
 
 
-def out_of_space(error: apsw.Error, connection: apsw.Connection) -> bool:
-    """Whether `error` says that the disk, the quota or the user's share is full."""
-    if isinstance(error, apsw.FullError) or getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE:
-        return True
-    return isinstance(error, apsw.IOError) and connection.system_errno in (errno.ENOSPC, errno.EDQUOT)
-
-
 class Writer:
     def __init__(self, folder: Path, connection: apsw.Connection, reserve: Reserve, callbacks: Callbacks) -> None:
         self._connection = connection
@@ -84,8 +76,7 @@ class Writer:
         self._backlog: deque[Commit | Call | None] = deque()
         self._refused_epoch = -1
         self._broken: FsyncFailed | None = None
-        self._logged_bytes = 0
-        self._checkpointer = Checkpointer(folder, reserve, self._fail)
+        self._checkpointer = Checkpointer(folder, self._filled, self._fail)
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
         self._thread.start()
 
@@ -142,20 +133,20 @@ class Writer:
         group = [commit for commit in group if commit.epoch > self._refused_epoch]
         if not group or self._broken is not None:
             return
+        if not self._reserve.stocked and not all(commit.essential for commit in group):
+            self._refuse(group)
+            return
         started = time.perf_counter()
         try:
-            self._append(group)
-        except apsw.Error as error:
-            self._failed(group, error)
+            self._attempt(lambda: self._append(group), essential=all(commit.essential for commit in group))
+        except Full:
+            self._refuse(group)
+        except FsyncFailed:
             return
-        measures.FSYNC.observe(time.perf_counter() - started)
-        self._post(self._callbacks.written, group)
-        self._logged_bytes += sum(map(_bytes, group)) + 2 * disk.PAGE_BYTES
-        if self._logged_bytes > CHECKPOINT_BYTES:
-            self._logged_bytes = 0
-            self._checkpointer.nudge()
-        if self._checkpointer.frames > LOG_LIMIT_FRAMES:
-            self._checkpointer.run(self._connection)
+        else:
+            measures.FSYNC.observe(time.perf_counter() - started)
+            self._post(self._callbacks.written, group)
+            self._checkpointer.logged(sum(map(_bytes, group)) + 2 * disk.PAGE_BYTES, self._connection)
 
     def _append(self, group: list[Commit]) -> None:
         rows = [row for commit in group for row in commit.rows]
@@ -167,15 +158,22 @@ class Writer:
             disk.append(self._connection, rows)
             disk.mark(self._connection, "reserved", reserve)
 
-    def _failed(self, group: list[Commit], error: apsw.Error) -> None:
-        if not out_of_space(error, self._connection):
-            self._fail(error)
-            return
-        released = self._release()
-        if released and all(commit.essential for commit in group):
-            self._write(group)
-            return
+    def _attempt(self, work: Callable[[], Any], *, essential: bool) -> Any:
+        """Do `work`, and where it is `essential` once more after making room for it. Raises Full, FsyncFailed."""
+        attempts = 2 if essential else 1
+        while True:
+            try:
+                return work()
+            except apsw.Error as error:
+                if not out_of_space(error, self._connection):
+                    raise self._fail(error) from error
+                attempts -= 1
+                if not self._make_room() or not attempts:
+                    raise Full(f"the disk is full: {error}") from error
+
+    def _refuse(self, group: list[Commit]) -> None:
         self._refused_epoch = group[0].epoch
+        self._post(self._callbacks.full)  # the other thread may have found out and not said so yet
         self._post(self._callbacks.refused, group)
 
     def _call(self, call: Call) -> None:
@@ -183,76 +181,32 @@ class Writer:
             self._post(_reject, call.outcome, self._broken)
             return
         try:
-            result = call.work(self._connection)
-        except apsw.Error as error:
-            if not out_of_space(error, self._connection):
-                self._fail(error)
-                self._call(call)
-            elif self._release():
-                self._call(call)
-            else:
-                self._post(_reject, call.outcome, Full(f"the disk is full: {error}"))
+            result = self._attempt(lambda: call.work(self._connection), essential=True)
+        except (Full, FsyncFailed) as error:
+            self._post(_reject, call.outcome, error)
         else:
             self._post(_resolve, call.outcome, result)
 
-    def _release(self) -> bool:
-        released = self._reserve.release(self._connection)
+    def _make_room(self) -> bool:
+        """Give up the reserve and spend it on an empty log, in whose space removals then fit; False when nothing helped."""
+        released = self._filled(self._connection)
+        return self._checkpointer.run(self._connection) or released
+
+    def _filled(self, connection: apsw.Connection | None = None) -> bool:
+        released = self._reserve.release(connection)
         self._post(self._callbacks.full)
         return released
 
-    def _fail(self, error: apsw.Error) -> None:
+    def _fail(self, error: apsw.Error) -> FsyncFailed:
         message = f"the journal cannot write ({type(error).__name__}: {error}); what is on disk is known only after a restart"
         self._callbacks.die(message)
         self._broken = FsyncFailed(message)  # only where `die` returns, in tests
         self._post(self._callbacks.broken, self._broken)
+        return self._broken
 
     def _post(self, callback: Callable[..., None], *arguments: Any) -> None:
-        self._loop.call_soon_threadsafe(callback, *arguments)
-
-
-class Checkpointer:
-    """Copies the log into the database beside the writer."""
-
-    def __init__(self, folder: Path, reserve: Reserve, fail: Callable[[apsw.Error], None]) -> None:
-        self.frames = 0  # in the log after the last checkpoint, if some of them could not be copied
-        self._reserve = reserve
-        self._fail = fail
-        self._connection = disk.connect(folder)
-        self._wanted = threading.Event()
-        self._closing = False
-        self._thread = threading.Thread(target=self._work, name="journal-checkpoint", daemon=True)
-        self._thread.start()
-
-    def nudge(self) -> None:
-        self._wanted.set()
-
-    def close(self) -> None:
-        self._closing = True
-        self._wanted.set()
-        self._thread.join()
-        self._connection.close()
-
-    def run(self, connection: apsw.Connection) -> None:
-        """Copy what can be copied without waiting for anybody."""
-        started = time.perf_counter()
-        try:
-            frames, copied = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-        except apsw.BusyError:
-            return
-        except apsw.Error as error:
-            if not out_of_space(error, connection):
-                self._fail(error)
-            elif self._reserve.release():
-                self.run(connection)
-            return
-        self.frames = frames if copied < frames else 0
-        measures.CHECKPOINT.observe(time.perf_counter() - started)
-        measures.sizes(*disk.sizes(connection))
-
-    def _work(self) -> None:
-        while self._wanted.wait() and not self._closing:
-            self._wanted.clear()
-            self.run(self._connection)
+        with contextlib.suppress(RuntimeError):  # the loop was closed without the journal: nobody waits any more
+            self._loop.call_soon_threadsafe(callback, *arguments)
 
 
 def _bytes(commit: Commit) -> int:

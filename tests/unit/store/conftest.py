@@ -18,7 +18,7 @@ class Faults(apsw.VFS):
         super().__init__("faults", self.base, makedefault=True)
         self.on_sync: int | None = None  # extended result codes
         self.on_write: int | None = None
-        self.only = ""  # part of the name of the files that fail
+        self.only = ""  # the end of the names of the files that fail
         self.syncs = 0
 
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:
@@ -41,7 +41,7 @@ class File(apsw.VFSFile):
         super().xWrite(data, offset)
 
     def _fail(self, code: int | None) -> None:
-        if code is not None and self.faults.only in self.name:
+        if code is not None and self.name.endswith(self.faults.only):
             error = apsw.exception_for(code)
             error.extendedresult = code  # type: ignore[attr-defined]
             raise error

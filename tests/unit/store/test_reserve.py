@@ -49,7 +49,7 @@ def test_it_is_not_stocked_where_it_does_not_fit(tmp_path: Path, connection: aps
     monkeypatch.setattr(os, "posix_fallocate", allocate)
     kept = reserve.Reserve(tmp_path)
     assert not kept.stock(connection)
-    assert wanted == [2 * reserve.BYTES], "with a margin, or the next write would be refused again"
+    assert wanted == [reserve.BYTES + reserve.SPARE_BYTES], "with a margin, or the next write would be refused again"
     assert (tmp_path / reserve.FILE).stat().st_size == 0
     monkeypatch.undo()
     assert kept.stock(connection)
@@ -57,7 +57,7 @@ def test_it_is_not_stocked_where_it_does_not_fit(tmp_path: Path, connection: aps
 
 def test_the_quota_bounds_the_file_and_leaves_a_margin_for_removals(tmp_path: Path, connection: apsw.Connection) -> None:
     kept = reserve.Reserve(tmp_path, quota_bytes=64 * disk.PAGE_BYTES)
-    assert kept.stock(connection, margin=1)
+    assert kept.stock(connection, spare_bytes=0)
     with pytest.raises(apsw.FullError):
         disk.append(connection, [row(1, 80 * disk.PAGE_BYTES)])
     disk.append(connection, [row(2, 56 * disk.PAGE_BYTES)])
