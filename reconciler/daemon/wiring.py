@@ -22,6 +22,7 @@ from reconciler.loop import driver as drivers
 from reconciler.loop import events, perform
 from reconciler.model import errors, meta, plan
 from reconciler.model.roster import Roster
+from reconciler.node import logs
 from reconciler.proxy import plan as services
 from reconciler.store import autocompact, local
 
@@ -39,6 +40,7 @@ class Daemon:
         self.notes: list[str] = []  # limits and fallbacks, said at start and by `reconciler status`
         self.tasks = tasks.Tasks()
         self.drivers: list[drivers.Driver] = []
+        self.logs = machine.LateLogs()
         self.introspection: introspection.Introspection | None = None
         self._closers: list[Callable[[], Coroutine[Any, Any, None]]] = []
 
@@ -87,7 +89,7 @@ class Daemon:
     async def _listen(self) -> None:
         host, _, port = self.config.listen.rpartition(":")
         listen = server.Listen(host=_bare(host), port=int(port), socket=self.config.data_dir / "api.sock", token_file=self.config.tokens)
-        self.server = server.HttpServer(self.api, listen, self.config.data_dir, own_paths=self._own_paths)
+        self.server = server.HttpServer(self.api, listen, self.config.data_dir, self.logs, own_paths=self._own_paths)
         await self.server.start()
         self._closers.append(self.server.close)
         self.address = f"{host}:{self.server.port}"
@@ -121,6 +123,7 @@ class Daemon:
         made = machine.Machine(self.config, abilities, client, self.cache, self.clock, self.performers(client, "the node"))
         await made.start()
         self._closers.append(made.close)
+        self.logs.logs_of_node = logs.Logs(made.runtime, self.clock)
         self.drivers.append(made.agent.driver)
         self.tasks.start(made.agent.run(), "node")
         driver = self.driver("node", "kube-proxy", {services.Program: made.proxy.perform})

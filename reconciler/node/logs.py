@@ -25,13 +25,26 @@ MAX_ENTRY_BYTES = crilog.MAX_LINE_BYTES + 128
 class Options(Protocol):
     """api.backend.LogOptions."""
 
-    follow: bool
-    previous: bool
-    timestamps: bool
-    tail_lines: int | None
-    limit_bytes: int | None
-    since: float | None
-    stream: str
+    @property
+    def follow(self) -> bool: ...
+
+    @property
+    def previous(self) -> bool: ...
+
+    @property
+    def timestamps(self) -> bool: ...
+
+    @property
+    def tail_lines(self) -> int | None: ...
+
+    @property
+    def limit_bytes(self) -> int | None: ...
+
+    @property
+    def since(self) -> float | None: ...
+
+    @property
+    def stream(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
