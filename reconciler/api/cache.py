@@ -113,6 +113,11 @@ class Shelf:
             del self.keys[bisect.bisect_left(self.keys, key)]
         return before
 
+    @property
+    def changed(self) -> int:
+        """The revision of the last change, or one from before which nothing is known."""
+        return self.steps[-1].revision if self.steps else self.floor
+
     def since(self, revision: int) -> list[Step]:
         """The kept steps above `revision`, read from the newest back."""
         found = []

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from reconciler.api import allocators, decoding, deletion, identity, ownership, patching
+from reconciler.api import allocators, decoding, deletion, identity, ownership, patching, twins
 from reconciler.api.admission.chain import Attributes, Chain
 from reconciler.api.cache import Cache, Item
 from reconciler.api.calls import Call, DeleteOptions
@@ -59,11 +59,16 @@ class Objects:
         self.admission = admission
         self.decoder = decoder
         self.owners = owners
+        self.twins = twins.Twins(admission, cache)
         self.services = services
         self.time = time
 
     async def create(self, call: Call, body: Any, duplicates: Sequence[str] = ()) -> Done:
         """POST of an object in the caller's version; `duplicates` are the parser's complaints. Raises StatusError."""
+        twin = self.twins.find(call, body)
+        if twin is not None:
+            named = replace(call, name=meta.name(body))
+            return await self._settle(named, functools.partial(self._twin, named, twin))
         obj = self.decoder.decode(call, body, duplicates)
         if meta.resource_version(obj) not in ("", "0"):
             raise errors.StatusError(500, "", "resourceVersion should not be set on objects to be created")
@@ -73,7 +78,7 @@ class Objects:
             name = identity.generated_name(prefix, ids.random_suffix()) if prefix else meta.name(obj)
             named = replace(call, name=name)
             try:
-                return await self._settle(named, functools.partial(self._creation, named, obj))
+                return await self._settle(named, functools.partial(self._first, named, body, obj))
             except errors.StatusError as error:
                 if error.reason != "AlreadyExists":
                     raise
@@ -203,6 +208,16 @@ class Objects:
             raise call.conflict(MODIFIED)
         merged = self.owners.applied(call, config, live, clock.rfc3339(self.time.now()), force=patch.force)
         return self.decoder.redecode(call, merged)
+
+    def _first(self, call: Call, body: Any, obj: meta.Obj, current: Item | None) -> deletion.Verdict:
+        verdict = self._creation(call, obj, current)
+        self.twins.remember(call, body, verdict.obj)
+        return verdict
+
+    def _twin(self, call: Call, twin: twins.Twin, current: Item | None) -> deletion.Verdict:
+        if current is not None:
+            raise _exists(call, call.name, None)
+        return deletion.Verdict(twin.named(call.name, ids.uid(), clock.rfc3339(self.time.now())))
 
     def _creation(self, call: Call, obj: meta.Obj, current: Item | None, tracked: bool = False) -> deletion.Verdict:
         if current is not None:

@@ -29,10 +29,16 @@ Validate = Callable[[Attributes, meta.Obj], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plugin:
-    """`name` is Kubernetes' name of the plugin; `kinds` are the Kind.ids it cares for, empty for all."""
+    """`name` is Kubernetes' name of the plugin; `kinds` are the Kind.ids it cares for, empty for all.
+
+    `reads` are the kinds in the cache that its answer depends on besides the object itself. `looks_at_each` says that
+    two objects alike may be answered differently, as a quota does.
+    """
 
     name: str
     kinds: frozenset[str] = frozenset()
+    reads: tuple[str, ...] = ()
+    looks_at_each: bool = False
     admit: Admit | None = None
     validate: Validate | None = None
 
@@ -53,6 +59,13 @@ class Chain:
     def validate(self, attributes: Attributes, obj: meta.Obj) -> None:
         for validate in self._of(attributes.call.kind.id)[1]:
             validate(attributes, obj)
+
+    def reads(self, kind_id: str) -> tuple[str, ...] | None:
+        """What answers about a kind depend on besides the object; None where each object is looked at alone."""
+        concerned = [plugin for plugin in self._plugins if not plugin.kinds or kind_id in plugin.kinds]
+        if any(plugin.looks_at_each for plugin in concerned):
+            return None
+        return tuple(dict.fromkeys(kind for plugin in concerned for kind in plugin.reads))
 
     def _of(self, kind_id: str) -> tuple[tuple[Admit, ...], tuple[Validate, ...]]:
         found = self._by_kind.get(kind_id)

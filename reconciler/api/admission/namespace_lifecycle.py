@@ -29,4 +29,4 @@ def validate(attributes: Attributes, _: meta.Obj) -> None:
         raise call.forbidden("this namespace may not be deleted")
 
 
-PLUGIN = Plugin(name="NamespaceLifecycle", admit=admit, validate=validate)
+PLUGIN = Plugin(name="NamespaceLifecycle", reads=("namespaces",), admit=admit, validate=validate)

@@ -58,5 +58,5 @@ def _default(attributes: Attributes) -> meta.Obj | None:
     return min(defaults, key=lambda obj: int(obj.get("value", 0)), default=None)
 
 
-PODS = Plugin(name="Priority", kinds=frozenset({"pods"}), admit=admit)
+PODS = Plugin(name="Priority", kinds=frozenset({"pods"}), reads=(CLASSES,), admit=admit)
 PRIORITY_CLASSES = Plugin(name="Priority", kinds=frozenset({CLASSES}), validate=validate)

@@ -97,4 +97,4 @@ def _token_volume(name: str) -> dict[str, Any]:
 
 
 def plugin(*, mount_tokens: bool) -> Plugin:
-    return Plugin(name="ServiceAccount", kinds=frozenset({"pods"}), admit=ServiceAccount(mount_tokens).admit)
+    return Plugin(name="ServiceAccount", kinds=frozenset({"pods"}), reads=("serviceaccounts",), admit=ServiceAccount(mount_tokens).admit)

@@ -1,0 +1,80 @@
+"""Pods of one template, made once: what decoding, defaults, owners, admission and validation came to is kept.
+
+A controller creates thousands of pods that differ in nothing but their names. A body that equals an earlier one of the
+same owner in everything else, while nothing changed that admission looks at, comes to the same object under another
+name, uid and time; they even share their spec in memory. Whatever looks at each pod alone (a quota) makes twins
+impossible by saying so (`Plugin.looks_at_each`).
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler.api.admission.chain import Chain
+from reconciler.api.cache import Cache
+from reconciler.api.calls import Call
+from reconciler.model import meta, metadata
+
+KINDS = frozenset({"pods"})
+KEPT = 1024
+
+Key = tuple[str, str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """`body` is what was sent, `obj` what it came to; good while `seen` is what the cache's kinds last changed at."""
+
+    body: Mapping[str, Any]
+    metadata: Mapping[str, Any]  # as sent, without the name
+    obj: meta.Obj
+    seen: tuple[int, ...]
+
+    def named(self, name: str, uid: str, now: str) -> dict[str, Any]:
+        """The object under another name."""
+        made = {**meta.meta(self.obj), "name": name, "uid": uid, "creationTimestamp": now}
+        if "managedFields" in made:
+            made["managedFields"] = [{**entry, "time": now} for entry in made["managedFields"]]
+        return {**self.obj, "metadata": made}
+
+
+class Twins:
+    def __init__(self, admission: Chain, cache: Cache) -> None:
+        self._cache = cache
+        self._reads = {kind: admission.reads(kind) for kind in KINDS}
+        self._kept: OrderedDict[Key, Twin] = OrderedDict()
+
+    def find(self, call: Call, body: Any) -> Twin | None:
+        """An earlier object that `body` is equal to but for its name, which must be fit for a name."""
+        if call.kind.id not in KINDS or call.dry_run:
+            return None
+        twin = self._kept.get(_key(call, body))
+        if twin is None or body.get("spec") != twin.body.get("spec") or body.keys() != twin.body.keys():
+            return None
+        if not _equal_but_name(meta.meta(body), twin.metadata) or twin.seen != self._seen(call.kind.id):
+            return None
+        return None if metadata.name_reasons(call.kind, meta.name(body)) else twin
+
+    def remember(self, call: Call, body: Any, obj: meta.Obj) -> None:
+        """Keep what `body` came to, if another like it would come to the same."""
+        if call.kind.id not in KINDS or call.dry_run or call.warnings or self._reads[call.kind.id] is None:
+            return
+        if not meta.name(body) or not meta.owners(body) or body.keys() - {"apiVersion", "kind", "metadata", "spec"}:
+            return
+        sent = {key: value for key, value in meta.meta(body).items() if key != "name"}
+        self._kept[_key(call, body)] = Twin(body, sent, obj, self._seen(call.kind.id))
+        if len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+
+    def _seen(self, kind_id: str) -> tuple[int, ...]:
+        return tuple(self._cache.shelf(kind).changed for kind in self._reads[kind_id] or ())
+
+
+def _key(call: Call, body: Mapping[str, Any]) -> Key:
+    owner = next(iter(meta.meta(body).get("ownerReferences") or ()), meta.EMPTY)
+    return call.namespace, call.manager, call.field_validation, str(owner.get("uid", ""))
+
+
+def _equal_but_name(sent: Mapping[str, Any], earlier: Mapping[str, Any]) -> bool:
+    return len(sent) == len(earlier) + 1 and all(key == "name" or sent[key] == earlier.get(key) for key in sent)
