@@ -249,7 +249,7 @@ class Agent:
                 self._refused.pop(identity, None)
                 self._waiting.pop(identity, None)
             self._waiting.update(decision.waiting)
-            self._refused.update({identity: (problem,) for identity, problem in decision.problems.items()})
+            self._refused.update(decision.problems)
             self._take(await self._performer.run(decision.todo, self._wanted, self._roster))
             await asyncio.sleep(0)
 

@@ -43,6 +43,10 @@ class Scan:
     young: bool = False
 
 
+class _TooMany(Exception):
+    """The rest of the folder is not known; nothing may be concluded from what is."""
+
+
 class Folder:
     """Remembers what it read; `scan` looks again."""
 
@@ -58,6 +62,8 @@ class Folder:
             return Scan(missing=True)
         except NotADirectoryError:
             return Scan(unreadable=f"{self.root} is not a directory")
+        except _TooMany:
+            return Scan(unreadable=f"{self.root} has more than {MAX_FILES} files")
         except OSError as error:
             return Scan(unreadable=f"{self.root}: {error.strerror}")
         young = False
@@ -109,9 +115,12 @@ class _Walk:
             self.directories[str(directory)] = above[-1]
             entries = sorted(listing, key=lambda entry: entry.name)
         for entry in entries:
-            if entry.name.startswith(".") or self._count > MAX_FILES:
+            if entry.name.startswith("."):
                 continue
             path = prefix + entry.name
+            if not _is_text(entry.name):
+                self._refuse(os.fsencode(path).decode("utf-8", "replace"), "has a name that is not UTF-8: rename it")
+                continue
             try:
                 if entry.is_dir():
                     yield from self._below(entry, path, above)
@@ -125,8 +134,7 @@ class _Walk:
     def _file(self, entry: "os.DirEntry[str]", path: str) -> Iterator[tuple[str, Stamp]]:
         self._count += 1
         if self._count > MAX_FILES:
-            self._refuse(path, f"the folder has more than {MAX_FILES} files, this one and further ones are not read")
-            return
+            raise _TooMany
         yield path, _stamp(entry.stat())
 
     def _below(self, entry: "os.DirEntry[str]", path: str, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, Stamp]]:
@@ -145,6 +153,14 @@ class _Walk:
     def _refuse(self, path: str, message: str) -> None:
         self.closed.append(path)
         self.problems.append(load.Problem(path, 0, 0, message))
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _stamp(status: os.stat_result) -> Stamp:

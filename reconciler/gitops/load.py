@@ -86,12 +86,12 @@ def parse(path: str, data: bytes) -> File:
         return File(path, problems=(Problem(path, line, column, "this byte is not UTF-8: save the file as UTF-8"),))
     documents: list[Document] = []
     problems: list[Problem] = []
-    for found in _documents(path, text):
+    for number, found in enumerate(_documents(path, text)):
+        if number == MAX_DOCUMENTS:
+            return refused(path, f"more than {MAX_DOCUMENTS} documents: split the file")
         if isinstance(found, Problem):
             problems.append(found)
-        elif len(documents) == MAX_DOCUMENTS:
-            return File(path, problems=(found.problem(f"more than {MAX_DOCUMENTS} documents: split the file"),))
-        else:
+        elif found is not None:
             documents.append(found)
     return File(path, tuple(documents), tuple(problems))
 
@@ -119,12 +119,14 @@ def steps(field: str) -> tuple[yaml.Step, ...]:
     return tuple(found)
 
 
-def _documents(path: str, text: str) -> Iterator[Document | Problem]:
+def _documents(path: str, text: str) -> Iterator[Document | Problem | None]:
+    """What the documents come to, None for an empty one."""
     for chunk in yaml.split(text):
         if isinstance(chunk, yaml.Invalid):
             yield _problem(path, chunk)
             continue
         if not chunk.text.strip():
+            yield None
             continue
         try:
             for skip, (place, value) in enumerate(yaml.build(chunk)):
@@ -170,6 +172,9 @@ def _document(raw: Document) -> Document | Problem:
         wrong = _wrong_name(metadata, field)
         if wrong:
             return raw.problem(wrong, f"metadata.{field}")
+    for field in ("labels", "annotations"):
+        if not isinstance(metadata.get(field) or {}, dict):
+            return raw.problem("must be a mapping of strings to strings", f"metadata.{field}")
     kept = {key: value for key, value in metadata.items() if key not in _SERVER_FIELDS}
     body = {**{key: value for key, value in body.items() if key != "status"}, "metadata": kept}
     return Document(raw.path, raw.line, body, digest(body), raw.chunk, raw.skip, raw.prefix)

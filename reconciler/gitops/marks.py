@@ -69,19 +69,16 @@ class Ownership:
     """What applying a document makes ours; remembers the form of each kind."""
 
     def __init__(self, schemas: Schemas) -> None:
-        self._schemas = schemas
+        self.schemas = schemas
         self._forms: dict[str, tuple[Kind, form.Form]] = {}
 
     def expected(self, body: Mapping[str, Any], kind: Kind) -> fields.Fields:
-        """The fields that applying `body` (as `marked` gives it) makes ours."""
+        """The fields that applying `body` makes ours: as `marked` gives it, and of a content that the server once took."""
         shape = self._form(kind)
-        try:
-            return fields.difference(shape.writable(typed.of(shape.node, body)), form.STRIPPED)
-        except typed.Untypable:
-            return fields.NONE  # the server will say what is wrong
+        return fields.difference(shape.writable(typed.of(shape.node, body)), form.STRIPPED)
 
     def _form(self, kind: Kind) -> form.Form:
         known = self._forms.get(kind.id)
         if known is None or known[0] is not kind:
-            known = self._forms[kind.id] = (kind, form.of(kind, kind.hub_version.name, self._schemas))
+            known = self._forms[kind.id] = (kind, form.of(kind, kind.hub_version.name, self.schemas))
         return known[1]

@@ -6,6 +6,7 @@ awaited, so that the next decision sees what this one wrote.
 """
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -19,6 +20,8 @@ from reconciler.model.apply import fields
 from reconciler.model.kind import Kind
 from reconciler.model.roster import Roster
 from reconciler.model.schema import Schemas
+
+log = logging.getLogger(__name__)
 
 AT_ONCE = 32  # requests in flight
 
@@ -77,9 +80,10 @@ class Performer:
         async with self._gate:
             try:
                 written = await self._performers[type(action)](action, self._origin())
-            except (errors.StatusError, protocol.Unknown, OSError) as error:
-                home = marks.source(before or {})
-                outcome.refused[identity] = self._refused(work, document, home, error)
+            except Exception as error:
+                if not isinstance(error, errors.StatusError | protocol.Unknown | OSError):
+                    log.exception("performing failed", extra={"facts": {"object": work.title}})  # a bug costs one object
+                outcome.refused[identity] = self._refused(work, document, marks.source(before or {}), error)
                 return
         after = written.obj if written is not None and document is not None else None
         outcome.done.add(identity)
@@ -96,7 +100,9 @@ class Performer:
             return (load.Problem(home, 0, 0, f"{work.title} cannot be pruned yet: {error}"),)
         if isinstance(error, errors.StatusError):
             return self._problems(work, document, error)
-        return (load.Problem(document.path, document.line, 0, f"the server did not answer, trying again: {error}"),)
+        if isinstance(error, protocol.Unknown | OSError):
+            return (load.Problem(document.path, document.line, 0, f"the server did not answer, trying again: {error}"),)
+        return (load.Problem(document.path, document.line, 0, f"an error of this program, see its log: {error!r}"),)
 
     def _missing(self, identity: Identity, wanted: Wanted, outcome: Outcome) -> str:
         """What an object stands on that was just refused."""
@@ -107,10 +113,16 @@ class Performer:
 
     def _problems(self, work: _Work, document: load.Document, error: errors.StatusError) -> tuple[load.Problem, ...]:
         """The refusal in terms of the file: our own findings where we have some, else the server's words."""
-        found = review.review(document, work.kind, self._schemas, work.identity.namespace) if error.code in (400, 422, 500) else ()
-        if found:
+        if error.code in (400, 422, 500) and (found := self._review(work, document)):
             return found
         causes = [cause for cause in (error.details or {}).get("causes") or () if cause.get("field")]
         if error.reason == "Invalid" and causes:
             return tuple(document.problem(str(cause.get("message", "")), str(cause["field"])) for cause in causes)
         return (document.problem(error.message or error.reason),)
+
+    def _review(self, work: _Work, document: load.Document) -> tuple[load.Problem, ...]:
+        try:
+            return review.review(document, work.kind, self._schemas, work.identity.namespace)
+        except Exception:
+            log.exception("reviewing failed", extra={"facts": {"object": work.title}})  # the server's words must do
+            return ()

@@ -13,7 +13,7 @@ at all. Whether the folder is there in the first place is the caller's to know.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from reconciler.gitops import load, marks, waves
+from reconciler.gitops import load, marks, review, waves
 from reconciler.gitops.wanted import Identity, Wanted, title
 from reconciler.model import meta, plan, selectors
 from reconciler.model.apply import fields
@@ -23,6 +23,7 @@ from reconciler.model.view import NAMESPACE, View
 MAX_FIELDS = 3  # named in a reason
 NAMESPACES = waves.NAMESPACES
 
+Problems = tuple[load.Problem, ...]
 Accepted = Mapping[Identity, tuple[str, fields.Fields]]  # digest -> what the server then said we own
 
 
@@ -37,7 +38,7 @@ class Kept:
 @dataclass(frozen=True, slots=True)
 class Decision:
     todo: plan.Plan = plan.NOTHING
-    problems: Mapping[Identity, load.Problem] = field(default_factory=dict)  # documents that cannot be applied as things are
+    problems: Mapping[Identity, Problems] = field(default_factory=dict)  # documents that cannot be applied as things are
     waiting: Mapping[Identity, plan.Waiting] = field(default_factory=dict)
     kept: tuple[Kept, ...] = ()
 
@@ -61,7 +62,7 @@ class Context:
 def applies(context: Context, identities: Iterable[Identity]) -> Decision:
     """The patches that bring `identities` to what their documents say, in waves."""
     patches: list[plan.Patch] = []
-    problems: dict[Identity, load.Problem] = {}
+    problems: dict[Identity, Problems] = {}
     waiting: dict[Identity, plan.Waiting] = {}
     for identity in identities:
         document = context.wanted.documents.get(identity)
@@ -73,7 +74,7 @@ def applies(context: Context, identities: Iterable[Identity]) -> Decision:
                 patches.append(found)
             case plan.Waiting():
                 waiting[identity] = found
-            case load.Problem():
+            case tuple():
                 problems[identity] = found
     todo = plan.Plan(waves.order(patches, context.roster), waiting_on=tuple(waiting.values()))
     return Decision(todo, problems, waiting)
@@ -139,16 +140,18 @@ class _Doubt:
         return ""
 
 
-def _apply(context: Context, identity: Identity, document: load.Document) -> plan.Patch | plan.Waiting | load.Problem | None:
+def _apply(context: Context, identity: Identity, document: load.Document) -> plan.Patch | plan.Waiting | Problems | None:
     view = context.view
     kind = context.roster[identity.kind]
     live = view.get(identity.kind, identity.namespace, identity.name)
     if live is None and (absent := _absent_namespace(context, identity)):
-        return document.problem(absent, "metadata.namespace")
+        return (document.problem(absent, "metadata.namespace"),)
     if live is not None and meta.is_deleting(live):
         return plan.Waiting(f"{title(context.roster, identity)} to be deleted, so that it can be created anew")
     if live is not None and (rival := _rival(live, context.sync)):
-        return document.problem(f"{title(context.roster, identity)} belongs to Sync {rival}: remove one of the two", "metadata.name")
+        return (document.problem(f"{title(context.roster, identity)} belongs to Sync {rival}: remove one of the two", "metadata.name"),)
+    if document.body["apiVersion"] != kind.api_version() and (found := review.misfits(document, kind, context.ownership.schemas)):
+        return found
     body = marks.marked(document, kind, identity.namespace, context.sync)
     why = _difference(context, identity, document, body, live)
     if not why:
@@ -187,9 +190,11 @@ def _difference(context: Context, identity: Identity, document: load.Document, b
     if ours is None:
         return f"{document.source} defines it, taken over as it existed already"
     annotations = meta.annotations(live)
-    if annotations.get(marks.DIGEST, document.digest) != document.digest:
+    if marks.DIGEST not in annotations or marks.SOURCE not in annotations:
+        return "drift: somebody removed our annotations"
+    if annotations[marks.DIGEST] != document.digest:
         return f"{document.source} changed"
-    if annotations.get(marks.SOURCE, document.path) != document.path:
+    if annotations[marks.SOURCE] != document.path:
         return f"moved from {marks.source(live)} to {document.path}"
     digest, settled = context.accepted.get(identity, ("", fields.NONE))
     if digest == document.digest and settled == ours:

@@ -12,7 +12,7 @@ from typing import Any
 import pydantic
 
 from reconciler.client import protocol
-from reconciler.gitops import marks, metrics, report, sync
+from reconciler.gitops import marks, metrics, report, sync, wanted
 from reconciler.kit import clock as clocks
 from reconciler.loop.cache import Cache
 from reconciler.loop.perform import Performer
@@ -46,6 +46,7 @@ class Publisher:
         self._tell = tell
         self._told: frozenset[str] = frozenset()
         self._stored: sync.Status | None = None
+        self._is_defined = False
 
     async def publish(self, facts: report.Facts) -> None:
         if self._stored is None:
@@ -54,7 +55,8 @@ class Publisher:
         metrics.PROBLEMS.labels(self._name).set(len(facts.problems))
         metrics.DOCUMENTS.labels(self._name).set(facts.documents)
         await self._tell_news(facts)
-        if self._stored != self.status and KIND in self._cache.roster.kinds:
+        has_news = facts.documents or facts.problems or facts.halt is not None or self._stored is not None
+        if has_news and self._stored != self.status:
             await self._store()
 
     def shown(self) -> dict[str, Any]:
@@ -101,28 +103,33 @@ class Publisher:
             await performer(plan.Emit(regarding=regarding, reason=reason, message=message, type="Warning"), self._origin())
 
     async def _store(self) -> None:
-        """Write the Sync object where it is missing or says another folder, then its status."""
-        spec = {"path": str(self._root)}
-        body = {"apiVersion": API_VERSION, "kind": sync.KIND.kind, "metadata": {"name": self._name}, "spec": spec}
-        status = [{"op": "add", "path": "/status", "value": self.status.wire()}]
+        """Write the definition, the Sync object where it is missing or says another folder, then its status."""
         try:
-            live = self._cache.get(KIND, "", self._name) if self._cache.has(KIND) else None
+            if not self._cache.has(KIND):
+                if not self._is_defined:
+                    await self._patch(wanted.DEFINITIONS, sync.DEFINITION["metadata"]["name"], "apply", sync.DEFINITION)
+                    self._is_defined = True
+                return  # the new kind wakes the agent, and with it this
+            spec = {"path": str(self._root)}
+            live = self._cache.get(KIND, "", self._name)
             if live is None or meta.spec(live) != spec:
-                await self._patch("apply", body, "", "the folder that is kept applied")
-            await self._patch("json", status, "status", "what became of the folder")
+                body = {"apiVersion": API_VERSION, "kind": sync.KIND.kind, "metadata": {"name": self._name}, "spec": spec}
+                await self._patch(KIND, self._name, "apply", body)
+            status = [{"op": "add", "path": "/status", "value": self.status.wire()}]
+            await self._patch(KIND, self._name, "json", status, "status")
         except (errors.StatusError, protocol.Unknown, OSError) as error:
             log.warning("sync status not written", extra={"facts": {"sync": self._name, "error": error}})
             return
         self._stored = self.status
 
-    async def _patch(self, form: plan.PatchType, body: Any, subresource: str, why: str) -> None:
+    async def _patch(self, kind: str, name: str, form: plan.PatchType, body: Any, subresource: str = "") -> None:
         patch = plan.Patch(
-            kind=KIND,
+            kind=kind,
             namespace="",
-            name=self._name,
+            name=name,
             type=form,
             patch=body,
-            why=why,
+            why="what became of the folder",
             subresource=subresource,
             force=form == "apply",
             manager=marks.MANAGER,

@@ -12,6 +12,7 @@ from typing import Any
 
 from reconciler.gitops import load
 from reconciler.model import decode, meta, metadata
+from reconciler.model.apply import form
 from reconciler.model.kind import Kind, Version
 from reconciler.model.schema import Node, Schemas
 
@@ -29,20 +30,28 @@ _ANY_SCALAR = ("quantity", "int-or-string")
 
 def review(document: load.Document, kind: Kind, schemas: Schemas, namespace: str = "default") -> tuple[load.Problem, ...]:
     """The problems of a document whose kind is known."""
+    if found := misfits(document, kind, schemas):
+        return found
     version = version_of(kind, document.body)
-    node = schemas.of(version.schema)
-    misfits = tuple(document.problem(message, field) for field, message in _misfits(node, document.body, ""))
-    if misfits:
-        return misfits
     try:
-        body = document.body if kind.custom else decode.decode(node, document.body).obj
+        body = document.body if kind.custom else decode.decode(schemas.of(version.schema), document.body).obj
     except decode.DecodeError as error:
         return (document.problem(str(error)),)
     if kind.namespaced and not meta.namespace(body):
         body = meta.put(body, ("metadata", "namespace"), namespace)
-    obj = kind.prepare(version.to_hub(version.default(body)), None)
+    own = version.default(body)
+    obj = kind.prepare(version.to_hub(own), None)
     refused = [*metadata.refused(kind, obj), *kind.validate(obj, None)]
+    if version.validate is not None:
+        refused += version.validate(own, None, "")[0]
     return tuple(document.problem(error.message, error.path) for error in refused)
+
+
+def misfits(document: load.Document, kind: Kind, schemas: Schemas) -> tuple[load.Problem, ...]:
+    """Fields of a wrong type and fields that do not exist: with any of these a document cannot even be converted."""
+    version = version_of(kind, document.body)
+    node = form.of(kind, version.name, schemas).node if kind.custom else schemas.of(version.schema)
+    return tuple(document.problem(message, field) for field, message in _misfits(node, document.body, ""))
 
 
 def version_of(kind: Kind, body: meta.Obj) -> Version:

@@ -1,18 +1,17 @@
-"""Sync: a folder that is kept applied, as an object of the API (reconciler.dev/v1, cluster-wide).
+"""Sync: a folder that is kept applied, as a custom resource of the API (reconciler.dev/v1, cluster-wide).
 
 Cluster-wide because it may write any namespace: whoever may create one may do everything. The fields are described
-with pydantic, the record's schema follows from that. The daemon adds KIND to the kinds that it serves; without it the
-agent works all the same and only this object is missing. Pure.
+with pydantic, DEFINITION follows from that. The agent applies it once it has something to say, so a server without a
+folder serves what Kubernetes serves and nothing else. Pure.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import pydantic
 from pydantic.alias_generators import to_camel
 
-from reconciler.model import errors, meta
-from reconciler.model.kind import Column, Health, Kind, Version, status_of
+from reconciler.kinds import customresourcedefinition_kind
 
 MAX_PROBLEMS = 100  # kept in the status; all of them are told
 MAX_CHANGES = 50
@@ -74,57 +73,42 @@ def _schema(model: type[_Model]) -> dict[str, Any]:
     return found
 
 
-def _validate(obj: meta.Obj, _: meta.Obj | None) -> Iterable[errors.FieldError]:
-    try:
-        Spec.model_validate(meta.spec(obj))
-    except pydantic.ValidationError as problem:
-        for item in problem.errors():
-            yield errors.invalid("spec." + ".".join(map(str, item["loc"])), item.get("input"), item["msg"])
+def _column(name: str, path: str, form: str = "string") -> dict[str, str]:
+    return {"name": name, "jsonPath": path, "type": form}
 
 
-def _health(obj: meta.Obj) -> Health:
-    status = meta.status(obj)
-    state = status.get("state", "Syncing")
-    message = next((str(one.get("message")) for one in status.get("conditions") or () if one.get("status") == "False"), "")
-    if state == "Synced":
-        return Health("Healthy")
-    return Health("Progressing" if state == "Syncing" else "Degraded", message)
-
-
-def _ready(obj: meta.Obj, _: float) -> str:
-    conditions = meta.status(obj).get("conditions") or ()
-    return next((str(one.get("message")) for one in conditions if one.get("type") == "Ready"), "")
-
-
-KIND = Kind(
-    group="reconciler.dev",
-    kind="Sync",
-    plural="syncs",
-    singular="sync",
-    namespaced=False,
-    versions=(
-        Version(
-            name="v1",
-            schema={
-                "type": "object",
-                "description": "A folder that is kept applied.",
-                "properties": {"spec": _schema(Spec), "status": _schema(Status)},
+_NAMES = {"kind": "Sync", "listKind": "SyncList", "plural": "syncs", "singular": "sync"}
+DEFINITION: Mapping[str, Any] = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "syncs.reconciler.dev"},
+    "spec": {
+        "group": "reconciler.dev",
+        "names": _NAMES,
+        "scope": "Cluster",
+        "versions": [
+            {
+                "name": "v1",
+                "served": True,
+                "storage": True,
+                "subresources": {"status": {}},
+                "schema": {
+                    "openAPIV3Schema": {
+                        "type": "object",
+                        "description": "A folder that is kept applied.",
+                        "required": ["spec"],
+                        "properties": {"spec": _schema(Spec), "status": _schema(Status)},
+                    },
+                },
+                "additionalPrinterColumns": [
+                    _column("Path", ".spec.path"),
+                    _column("State", ".status.state"),
+                    _column("Documents", ".status.documents", "integer"),
+                    _column("Commit", ".status.commit"),
+                    _column("Message", '.status.conditions[?(@.type=="Ready")].message'),
+                ],
             },
-        ),
-    ),
-    subresources=(status_of("Sync"),),
-    validate=_validate,
-    has_generation=True,
-    columns=(
-        Column(name="Name", cell=lambda obj, _: meta.name(obj), format="name"),
-        Column(name="Path", cell=lambda obj, _: meta.spec(obj).get("path", "")),
-        Column(name="State", cell=lambda obj, _: meta.status(obj).get("state", "")),
-        Column(name="Documents", cell=lambda obj, _: meta.status(obj).get("documents", 0), type="integer"),
-        Column(name="Commit", cell=lambda obj, _: str(meta.status(obj).get("commit", ""))[:7]),
-        Column(name="Message", cell=_ready),
-    ),
-    name_rule="label",  # it becomes the value of a label
-    health=_health,
-    order=70,
-    custom=True,
-)
+        ],
+    },
+}
+KIND = customresourcedefinition_kind.kind_of({**DEFINITION, "status": {"acceptedNames": _NAMES}})

@@ -114,12 +114,14 @@ def title(roster: Roster, identity: Identity) -> str:
 
 
 def _identity(kind: Kind, document: load.Document, namespace: str) -> Identity:
-    return Identity(kind.storage_id, (meta.namespace(document.body) or namespace) if kind.namespaced else "", meta.name(document.body))
+    return Identity(kind.id, (meta.namespace(document.body) or namespace) if kind.namespaced else "", meta.name(document.body))
 
 
 def _misplaced(kind: Kind, document: load.Document) -> load.Problem | None:
     if not {"create", "patch", "list", "watch"} <= set(kind.verbs):
         return document.problem(f"a {kind.kind} is a question to the server, not an object that it keeps", "kind")
+    if kind.stored_as:
+        return document.problem(f"write this {kind.kind} in the version that is stored, of {kind.stored_as}", "apiVersion")
     if not kind.namespaced and meta.namespace(document.body):
         return document.problem(f"a {kind.kind} belongs to no namespace: remove this", "metadata.namespace")
     return None

@@ -17,7 +17,7 @@ import io
 import math
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,15 +86,21 @@ def build(chunk: Chunk) -> Iterator[tuple[Place, Any]]:
 
 def locate(chunk: Chunk, path: Sequence[Step], skip: int = 0) -> Place:
     """Where the node at `path` begins, or the nearest one above it that exists, in value number `skip` of a chunk."""
+    places = _places(chunk, skip)
+    wanted = tuple(path)
+    while wanted and wanted not in places:
+        wanted = wanted[:-1]
+    return places.get(wanted, (chunk.line, 1))
+
+
+@functools.lru_cache(maxsize=2)  # a list of a thousand objects is asked a thousand times in a row
+def _places(chunk: Chunk, skip: int) -> Mapping[tuple[Step, ...], Place]:
     places: dict[tuple[Step, ...], Place] = {}
     for number, _ in enumerate(_Builder(chunk, places).documents()):
         if number == skip:
             break
         places.clear()
-    wanted = tuple(path)
-    while wanted and wanted not in places:
-        wanted = wanted[:-1]
-    return places.get(wanted, (chunk.line, 1))
+    return places
 
 
 @functools.lru_cache(maxsize=4096)

@@ -5,7 +5,6 @@ import pathlib
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,9 +17,9 @@ CONFIG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{k
 
 
 @pytest.fixture
-def followed(cluster: Cluster) -> Iterator[tuple[Cluster, servers.Server]]:
+def followed(cluster: Cluster) -> tuple[Cluster, servers.Server]:
     shutil.copytree(EXAMPLE, cluster.folder, dirs_exist_ok=True)
-    yield cluster, cluster.up("--runtime", "sim")
+    return cluster, cluster.up("--runtime", "sim")
 
 
 def status(server: servers.Server) -> dict[str, Any]:

@@ -92,7 +92,7 @@ class World:
         decision = gitops.applies(context, resolved.documents)
         refused = yield from self.perform(decision.todo, settings.get("refusing", ""))
         yield from (f"wait for {waiting.on}" for waiting in decision.todo.waiting_on)
-        problems = [*resolved.problems, *decision.problems.values()]
+        problems = [*resolved.problems, *(one for found in decision.problems.values() for one in found)]
         yield from (f"problem {problem}" for problem in problems)
         unsure = {problem.path for problem in problems} | refused
         decision = gitops.prunes(context, frozenset(unsure), tuple(settings.get("hidden", "").split()))

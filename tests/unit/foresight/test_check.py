@@ -51,3 +51,29 @@ def test_a_good_folder_and_none_at_all(tmp_path: pathlib.Path) -> None:
     assert [identity.name for identity in check.read(tmp_path).documents] == ["a"]
     missing = check.check(tmp_path / "none")
     assert [problem.message for problem in missing.problems] == ["does not exist"]
+
+
+def test_the_folder_s_own_definitions_count(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "crd.yaml").write_text("""\
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: widgets.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {kind: Widget, plural: widgets}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec: {type: object, properties: {size: {type: integer, maximum: 5}}}
+""")
+    (tmp_path / "w.yaml").write_text("apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: w}\nspec: {size: 9, colour: red}\n")
+    assert [str(problem) for problem in check.check(tmp_path).problems] == ["w.yaml:4:17: spec.colour: there is no such field"]
+    (tmp_path / "w.yaml").write_text("apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: w}\nspec: {size: 9}\n")
+    (problem,) = check.check(tmp_path).problems
+    assert (problem.place, problem.field) == ("w.yaml:4:8", "spec.size")

@@ -198,7 +198,7 @@ async def test_a_file_broken_across_a_restart_keeps_its_objects(tmp_path: pathli
 async def test_the_sync_object_says_how_it_stands(tmp_path: pathlib.Path) -> None:
     (tmp_path / "a.yaml").write_text(config("a", "1") + "---\nkind: [\n")
     async with running(tmp_path) as world:
-        found: Any = await world.until(lambda: (world.cache.get("syncs.reconciler.dev", "", "default") or {}).get("status"), "the status")
+        found: Any = await world.until(lambda: world.sync().get("status"), "the status")
         assert found["state"] == "Blocked"
         assert found["problems"] == [{"place": "a.yaml:7:1", "message": "while parsing a flow node did not find expected node content"}]
         assert {(one["type"], one["status"], one["reason"]) for one in found["conditions"]} == {

@@ -86,11 +86,20 @@ def test_a_root_that_is_not_there(tmp_path: pathlib.Path) -> None:
     assert folder.Folder(tmp_path / "file").scan().unreadable == f"{tmp_path / 'file'} is not a directory"
 
 
-def test_too_many_files_and_directories(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_files_say_nothing_of_the_rest(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folder, "MAX_FILES", 2)
-    monkeypatch.setattr(folder, "MAX_DEPTH", 2)
-    for name in ("a.yaml", "b.yaml", "c.yaml", "d.yaml", "x/y/z/w.yaml"):
+    for name in ("a.yaml", "b.yaml", "c.yaml"):
         aged(tmp_path / name, "{}")
+    assert folder.Folder(tmp_path).scan() == folder.Scan(unreadable=f"{tmp_path} has more than 2 files")
+
+
+def test_names_and_depths_that_are_refused(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder, "MAX_DEPTH", 2)
+    aged(tmp_path / "x/y/z/w.yaml", "{}")
+    (pathlib.Path(os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff.yaml"))).write_text("{}")
     scan = folder.Folder(tmp_path).scan()
-    messages = {path: file.problems[0].message for path, file in scan.files.items() if path not in ("a.yaml", "b.yaml")}
-    assert messages == {"c.yaml": "the folder has more than 2 files, this one and further ones are not read"}
+    assert [str(problem) for file in scan.files.values() for problem in file.problems] == [
+        "bad\ufffd.yaml: has a name that is not UTF-8: rename it",
+        "x/y/z: is nested deeper than 2 directories and not read",
+    ]
+    assert scan.closed == ("bad\ufffd.yaml", "x/y/z")

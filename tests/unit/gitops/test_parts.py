@@ -2,7 +2,9 @@
 
 from reconciler import kinds
 from reconciler.gitops import load, patience, report, sync, wanted
-from reconciler.model import meta
+from reconciler.kit import definitions
+from reconciler.model import decode, meta
+from reconciler.model.schema import Schemas
 
 CRD = """\
 apiVersion: apiextensions.k8s.io/v1
@@ -105,14 +107,11 @@ def test_waiting_and_halting() -> None:
     }
 
 
-def test_the_kind_validates_and_judges() -> None:
-    def errors(spec: object) -> list[str]:
-        return [error.path for error in sync.KIND.validate({"spec": spec}, None)]
-
-    assert errors({"path": "/x"}) == []
-    assert errors({"path": "", "colour": 1}) == ["spec.path", "spec.colour"]
-    assert sync.KIND.health({"status": {"state": "Synced"}}).state == "Healthy"
-    assert sync.KIND.health({"status": {"state": "Stopped"}}).state == "Degraded"
-    assert sync.KIND.health({}).state == "Progressing"
-    schema = sync.KIND.versions[0].schema
-    assert "$ref" not in str(schema)
+def test_the_definition_is_one_that_the_api_would_take() -> None:
+    kind = kinds.builtin()[wanted.DEFINITIONS]
+    version = kind.hub_version
+    schemas = Schemas(definitions.load(), definitions.shapes())
+    obj = version.default(decode.decode(schemas.of(version.schema), sync.DEFINITION).obj)
+    assert list(kind.validate(kind.prepare(obj, None), None)) == []
+    assert (sync.KIND.id, sync.KIND.namespaced) == ("syncs.reconciler.dev", False)
+    assert "$ref" not in str(sync.DEFINITION)

@@ -9,7 +9,7 @@ from typing import Any
 from reconciler import kinds
 from reconciler.api import apiserver
 from reconciler.client import protocol
-from reconciler.gitops import agent, sync
+from reconciler.gitops import agent, sync, wanted
 from reconciler.kit import clock as clocks
 from reconciler.kit import tasks
 from reconciler.loop import cache as caches
@@ -27,7 +27,7 @@ class World:
         self.root = root
         self.clock = clocks.SystemClock()
         self.journal = MemoryJournal()
-        self.api = apiserver.ApiServer(self.journal, kinds.builtin().with_kinds([sync.KIND]), self.clock)
+        self.api = apiserver.ApiServer(self.journal, kinds.builtin(), self.clock)
         self.client = self.api.client("test")
         self.told: list[str] = []
         self.writes: list[plan.Action] = []
@@ -41,7 +41,7 @@ class World:
         api = perform.Api(self.client, self.clock)
 
         async def counted(action: plan.Action, origin: protocol.Origin) -> protocol.Written | None:
-            if getattr(action, "kind", "") != sync.KIND.id:
+            if getattr(action, "kind", "") not in (sync.KIND.id, wanted.DEFINITIONS):
                 self.writes.append(action)
             return await api.perform(action, origin)
 
@@ -98,6 +98,10 @@ class World:
         """A moment for the world to go on; what is waited for decides, not how long this is."""
         await asyncio.to_thread(lambda: None)
         await self.clock.sleep(0.005)
+
+    def sync(self) -> meta.Obj:
+        """The Sync object, empty while there is none."""
+        return (self.cache.get(sync.KIND.id, "", "default") or {}) if self.cache.has(sync.KIND.id) else {}
 
     def state(self) -> str:
         return str(self.agent.report()[0]["state"])
