@@ -99,17 +99,17 @@ class NodeAgent:
 
     async def run(self) -> None:
         """Register, adopt what runs, then follow the pods of this node until cancelled."""
-        await self._cache.synced()
-        await self._registration.register()
-        self._tasks.start(self._registration.run(), "node heartbeat")
-        await self._runtime.open(self._changed)
-        await self._adopt()
-        self._metrics.register(self._tasks)
-        self.driver.add(self._controller())
-        for uid in list(self._keys):
-            self._wake(uid)
-        self._tasks.start(self.driver.run(), "node driver")
         try:
+            await self._cache.synced()
+            await self._registration.register()
+            self._tasks.start(self._registration.run(), "node heartbeat")
+            await self._runtime.open(self._changed)
+            await self._adopt()
+            self._metrics.register(self._tasks)
+            self.driver.add(self._controller())
+            for uid in list(self._keys):
+                self._wake(uid)
+            self._tasks.start(self.driver.run(), "node driver")
             await self._tasks.join()
         finally:
             await self.close()

@@ -77,7 +77,10 @@ class Performer:
         await self._tasks.close()
 
     async def _do(self, action: Any) -> None:
-        await _ACTIONS[type(action)](self, action)
+        try:
+            await _ACTIONS[type(action)](self, action)
+        except types.RuntimeFailure as failure:
+            raise OSError(f"{failure.reason}: {failure.message}") from failure
 
     # Volumes
 

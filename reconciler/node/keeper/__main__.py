@@ -13,6 +13,7 @@ import resource
 import signal
 import socket
 import sys
+import time
 
 if __package__ in (None, ""):
     sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", "..")))
@@ -20,6 +21,8 @@ if __package__ in (None, ""):
 
 from reconciler.node.keeper import records, server, wire
 
+LOCK_ATTEMPTS = 500
+LOCK_DELAY_SECONDS = 0.01
 MAX_DESCRIPTORS = 65536  # one a pod in the keeper
 
 
@@ -32,9 +35,8 @@ def main(arguments: list[str]) -> int:
             os.set_inheritable(descriptor, False)
         return serve(run_dir, listening, lock)
     os.makedirs(os.path.join(run_dir, "pods"), 0o700, exist_ok=True)
-    try:
-        lock = records.lock(os.path.join(run_dir, "keeper.lock"))
-    except BlockingIOError:
+    lock = _become_the_only_one(run_dir)
+    if lock < 0:
         return 0
     listener = wire.listen(os.path.join(run_dir, "keeper.sock")).detach()
     if "--foreground" not in arguments:
@@ -43,6 +45,18 @@ def main(arguments: list[str]) -> int:
         os.setsid()
         _leave_terminal(os.path.join(run_dir, "keeper.log"))
     return serve(run_dir, listener, lock)
+
+
+def _become_the_only_one(run_dir: str) -> int:
+    """The lock; -1 where a keeper serves already. The workers of a killed one may hold the lock a moment longer."""
+    for _ in range(LOCK_ATTEMPTS):
+        try:
+            return records.lock(os.path.join(run_dir, "keeper.lock"))
+        except BlockingIOError:
+            if wire.answers(os.path.join(run_dir, "keeper.sock")):
+                return -1
+            time.sleep(LOCK_DELAY_SECONDS)
+    sys.exit(f"{run_dir}/keeper.lock is held by a process that does not serve {run_dir}/keeper.sock")
 
 
 def serve(run_dir: str, listener: int, lock: int) -> int:

@@ -50,6 +50,19 @@ def listen(path: str) -> socket.socket:
     return server
 
 
+def answers(path: str) -> bool:
+    """Whether somebody listens at `path`."""
+    folder = os.open(os.path.dirname(path), os.O_PATH | os.O_CLOEXEC)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.connect(f"/proc/self/fd/{folder}/{os.path.basename(path)}")
+    except OSError:
+        return False
+    finally:
+        os.close(folder)
+    return True
+
+
 def is_trusted(connection: socket.socket) -> bool:
     peer = _PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
     return peer[1] in (0, os.geteuid())

@@ -70,7 +70,7 @@ class ProcessRuntime:
 
     async def open(self, changed: types.Listener) -> None:
         self._changed = changed
-        channel = await self._connect()
+        channel = await self._connect_again(attempts=BUSY_ATTEMPTS)
         self._tasks.start(self._follow_keeper(channel), "keeper events")
 
     async def close(self) -> None:
@@ -249,6 +249,18 @@ class ProcessRuntime:
         except client.Gone as error:
             raise types.RuntimeFailure("ContainerStatusUnknown", f"the shim of pod {uid} is gone") from error
 
+    async def _connect_again(self, attempts: int | None = None) -> client.Channel:
+        """Until it succeeds, or for so many attempts."""
+        while True:
+            try:
+                return await self._connect()
+            except (keeper_launch.LaunchFailure, client.Gone, wire.Refused, OSError) as error:
+                attempts = None if attempts is None else attempts - 1
+                if attempts == 0:
+                    raise types.RuntimeFailure("RuntimeNotReady", f"the keeper does not start: {error}") from error
+                log.warning("the keeper does not start", extra={"facts": {"error": error}})
+                await asyncio.sleep(RETRY_SECONDS)
+
     async def _subscribe(self, path: Path) -> tuple[client.Channel, dict[str, Any]]:
         """A connection that hears events, and what was there when it began."""
         channel = await client.Channel.connect(path)
@@ -302,13 +314,7 @@ class ProcessRuntime:
                     self._bury(event["uid"], event["pod"])
             self._close(channel)
             log.warning("the keeper is gone, starting it again")
-            while True:
-                try:
-                    channel = await self._connect()
-                    break
-                except (keeper_launch.LaunchFailure, client.Gone, wire.Refused, OSError) as error:
-                    log.warning("the keeper does not start", extra={"facts": {"error": error}})
-                    await asyncio.sleep(RETRY_SECONDS)
+            channel = await self._connect_again()
 
     async def _listen(self, uid: str, pod: Mapping[str, Any]) -> types.Sandbox:
         """Subscribe to a shim; the sandbox as it is now."""

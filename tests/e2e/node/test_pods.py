@@ -30,7 +30,9 @@ async def test_runs_logs_and_completes(tmp_path: pathlib.Path) -> None:
         assert condition(status, "Ready") == "False"
         await world.delete("one")
         await world.is_gone("one")
-        await world.until(lambda: not any(list(tmp_path.glob(f"{folder}/*")) for folder in ("run/pods", "data/pods", "logs")), "nothing left")
+        await world.until(
+            lambda: not any(list(tmp_path.glob(f"{folder}/*")) for folder in ("run/pods", "data/pods", "logs")), "nothing left"
+        )
 
 
 async def test_exit_codes_and_messages(tmp_path: pathlib.Path) -> None:

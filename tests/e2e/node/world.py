@@ -52,6 +52,7 @@ class World:
 
     async def stop(self) -> None:
         """The daemon's end; containers go on."""
+        self._running = []
         await self._tasks.close()
 
     async def create(self, pod: dict[str, Any]) -> None:

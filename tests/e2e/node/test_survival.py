@@ -1,0 +1,172 @@
+"""Containers outlive whoever looks after them: daemon, keeper; and what a dead shim takes with it."""
+
+import asyncio
+import os
+import pathlib
+import random
+import signal
+from typing import Any
+
+from reconciler.model import meta
+from reconciler.node.keeper import client
+from tests.e2e.node.test_pods import is_running, terminated
+from tests.e2e.node.world import World, pod, running
+
+KILLS = int(os.environ.get("RECONCILER_CRASH_KILLS", "20"))
+TICK = "i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.01; done"
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+async def keeper_pid(world: World) -> int:
+    return int((await client.request(world.run_dir / "keeper.sock", "hello"))["pid"])
+
+
+def ticks(world: World, name: str) -> list[int]:
+    return [int(line.split()[1]) for line in world.log(name).splitlines()]
+
+
+async def test_a_restarted_daemon_adopts(tmp_path: pathlib.Path) -> None:
+    async with running(tmp_path) as world:
+        await world.create(pod("ticking", "sh", "-c", TICK))
+        await world.create(pod("ending", "sh", "-c", "until test -e /flag/now; do sleep 0.01; done; exit 9", **_flag(tmp_path)))
+        await world.reaches("ticking", is_running)
+        await world.reaches("ending", is_running)
+        pid = world.pid("ticking")
+        before = await world.container("ticking")
+        await world.stop()
+        ending = world.pid("ending")
+        (tmp_path / "flag" / "now").touch()
+        await world.until(lambda: not is_alive(ending), "its end while nobody looks")
+        await world.start()
+        ended = terminated(await world.reaches("ending", lambda s: s["phase"] == "Failed"))
+        assert ended["exitCode"] == 9
+        assert world.pid("ticking") == pid
+        after = await world.container("ticking")
+        assert (after["restartCount"], after["containerID"], after["state"]) == (0, before["containerID"], before["state"])
+        seen = len(ticks(world, "ticking"))
+        await world.until(lambda: len(ticks(world, "ticking")) > seen + 5, "more of the log")
+        assert ticks(world, "ticking") == list(range(1, len(ticks(world, "ticking")) + 1))
+
+
+async def test_a_killed_keeper_loses_nothing(tmp_path: pathlib.Path) -> None:
+    async with running(tmp_path) as world:
+        await world.create(pod("ticking", "sh", "-c", TICK))
+        await world.reaches("ticking", is_running)
+        pid = world.pid("ticking")
+        os.kill(await keeper_pid(world), signal.SIGKILL)
+        await world.create(pod("second", "sleep", "1000"))
+        await world.reaches("second", is_running)
+        assert is_alive(pid)
+        assert world.pid("ticking") == pid
+        os.kill(pid, signal.SIGKILL)
+        await world.reaches("ticking", lambda s: s["containerStatuses"][0]["restartCount"] == 1)
+        assert (await world.container("second"))["restartCount"] == 0
+
+
+async def test_a_keeper_upgrades_in_place(tmp_path: pathlib.Path) -> None:
+    async with running(tmp_path) as world:
+        await world.create(pod("ticking", "sh", "-c", TICK))
+        await world.reaches("ticking", is_running)
+        pid, keeper = world.pid("ticking"), await keeper_pid(world)
+        await client.request(world.run_dir / "keeper.sock", "upgrade")
+        await world.create(pod("second", "sleep", "1000"))
+        await world.reaches("second", is_running)
+        assert await keeper_pid(world) == keeper
+        assert is_alive(pid)
+        await world.delete("ticking")
+        await world.is_gone("ticking")
+
+
+async def test_a_killed_shim_loses_its_pod_and_says_so(tmp_path: pathlib.Path) -> None:
+    async with running(tmp_path) as world:
+        await world.create(pod("lost", "sh", "-c", TICK, spec={"restartPolicy": "Never"}))
+        await world.create(pod("again", "sh", "-c", TICK))
+        await world.reaches("lost", is_running)
+        await world.reaches("again", is_running)
+        victims = {name: world.pid(name) for name in ("lost", "again")}
+        for sandbox in list(world.runtime.sandboxes().values()):
+            os.kill(sandbox.pid, signal.SIGKILL)
+        lost = terminated(await world.reaches("lost", lambda s: s["phase"] == "Failed"))
+        assert (lost["exitCode"], lost["reason"]) == (137, "ContainerStatusUnknown")
+        await world.reaches("again", lambda s: is_running(s) and s["containerStatuses"][0]["restartCount"] == 1)
+        assert not any(map(is_alive, victims.values()))
+
+
+async def test_random_kills(tmp_path: pathlib.Path) -> None:
+    """No attempt starts twice, none is lost: each start writes its own line; what the runtime says runs, and only that."""
+    chance = random.Random(7)
+    script = "echo start >> /flag/$HOSTNAME; " + TICK
+    mark = {"name": "MARK", "value": str(tmp_path)}
+    names = [f"pod-{n}" for n in range(3)]
+    async with running(tmp_path) as world:
+        for name in names:
+            await world.create(pod(name, "sh", "-c", script, env=[mark], **_flag(tmp_path, "Always")))
+        for name in names:
+            await world.reaches(name, is_running)
+        for _ in range(KILLS):
+            await _kill_something(world, chance)
+        for name in names:
+            uid = meta.uid(await world.get(name) or {})
+            await world.until(lambda uid=uid: _is_settled(world, uid), f"{name} to settle")
+            attempts = [c.attempt for c in world.runtime.sandboxes()[uid].containers]
+            assert len(attempts) == len(set(attempts))
+            starts = (tmp_path / "flag" / name).read_text().splitlines()
+            assert len(starts) <= max(attempts) + 1
+            alive = {c.pid for c in world.runtime.sandboxes()[uid].containers if c.state == "running"}
+            assert alive == _processes(f"MARK={tmp_path}", f"HOSTNAME={name}")
+
+
+def _is_settled(world: World, uid: str) -> bool:
+    """The pod has a living shim, and its newest attempt runs or has an end."""
+    sandbox = world.runtime.sandboxes().get(uid)
+    latest = sandbox.latest("main") if sandbox is not None and sandbox.ready else None
+    return latest is not None and (latest.state != "running" or is_alive(latest.pid))
+
+
+def _processes(*variables: str) -> set[int]:
+    """The shells of containers with these variables in their environment."""
+    found = set()
+    for folder in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            environment = (folder / "environ").read_bytes().split(b"\0")
+            if all(one.encode() in environment for one in variables) and b"tick" in (folder / "cmdline").read_bytes():
+                found.add(int(folder.name))
+        except OSError:
+            continue
+    return found
+
+
+async def _kill_something(world: World, chance: random.Random) -> None:
+    what = chance.choice(["daemon", "keeper", "keeper", "container", "shim"])
+    if what == "daemon":
+        await world.stop()
+        await world.start()
+    elif what == "keeper":
+        try:
+            os.kill(await keeper_pid(world), signal.SIGKILL)
+        except client.Gone:
+            return
+    else:
+        ready = [sandbox for sandbox in world.runtime.sandboxes().values() if sandbox.ready and sandbox.pid]
+        if ready:
+            sandbox = chance.choice(ready)
+            latest = sandbox.latest("main")
+            pid = latest.pid if what == "container" and latest is not None and latest.state == "running" else sandbox.pid
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                return
+    await asyncio.sleep(chance.random() * 0.05)
+
+
+def _flag(tmp_path: pathlib.Path, policy: str = "Never") -> dict[str, Any]:
+    (tmp_path / "flag").mkdir(exist_ok=True)
+    volume = {"name": "flag", "hostPath": {"path": str(tmp_path / "flag")}}
+    spec = {"restartPolicy": policy, "volumes": [volume]}
+    return {"volumeMounts": [{"name": "flag", "mountPath": "/flag"}], "spec": spec}
