@@ -65,7 +65,9 @@ def _metric(path: str, metric: Part) -> Iterator[FieldError]:
     for name in given[:1]:
         yield from SOURCES[name](f"{path}.{name}", metric[name])
     expected = kind[:1].lower() + kind[1:]
-    if expected in SOURCES and expected not in given:
+    if expected not in SOURCES:
+        yield errors.not_supported(f"{path}.type", kind, TYPES)
+    elif expected not in given:
         yield errors.required(f"{path}.{expected}", "must populate information for the given metric source")
     if len(given) > 1:
         for name in given:

@@ -56,7 +56,14 @@ def _kind(kind: str, default: Any = None, **more: Any) -> Kind:
 
 
 KINDS = (
-    _kind("DeviceClass", namespaced=False, has_generation=True, validate=device_rules.device_class, columns=(columns.NAME, columns.AGE)),
+    _kind(
+        "DeviceClass",
+        namespaced=False,
+        has_generation=True,
+        validate=device_rules.device_class,
+        name_rule="subdomain_in_bytes",
+        columns=(columns.NAME, columns.AGE),
+    ),
     _kind(
         "ResourceClaim",
         default_claim,

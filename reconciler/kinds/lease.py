@@ -49,6 +49,7 @@ KIND = Kind(
     versions=(Version(name="v1", schema="io.k8s.api.coordination.v1.Lease"),),
     columns=(columns.NAME, columns.column("Holder", holder, "@spec.holderIdentity"), columns.AGE),
     validate=validate,
+    standard_finalizers=False,
     create_on_update=True,
     volatile=is_renewal,
     order=45,

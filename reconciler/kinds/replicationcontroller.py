@@ -72,6 +72,7 @@ KINDS = (
         prepare=workload.empty_status(replicas=0),
         prepare_status=workload.keep_spec,
         validate=validate,
+        name_rule="subdomain_in_bytes",
         has_generation=True,
         columns=(
             columns.NAME,

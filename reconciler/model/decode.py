@@ -93,7 +93,7 @@ def _fields(node: Node) -> Mapping[str, Field]:
                 continue
             _, presence, go_type, *embedded = shape.split(" ")
             steps = ".".join(one.split(":")[0] for one in embedded)
-            keeps = presence in "*~" or (presence == "=" and (child.is_int_or_string or child.preserves_unknown))
+            keeps = presence in "*~" or (presence == "=" and (child.is_int_or_string or child.preserves_unknown or child.type == "string"))
             made[name] = Field(name, node.name.rsplit(".", 1)[-1], presence, _qualified(go_type, package), steps, keeps)
         for name, child in node.fields():
             if name in node.shape:

@@ -12,6 +12,8 @@ from typing import Any, Literal
 from reconciler.model import meta
 from reconciler.model.errors import FieldError
 
+# Errors and warnings of an object in a version's own form: (object, old, subresource) -> (errors, warnings).
+ValidateForm = Callable[[meta.Obj, meta.Obj | None, str], tuple[Sequence[FieldError], Sequence[str]]]
 HealthState = Literal["Healthy", "Progressing", "Degraded", "Suspended", "Missing", "Unknown"]
 
 
@@ -30,6 +32,12 @@ class Version:
     from_hub: Callable[[meta.Obj], meta.Obj] = identity
     served: bool = True
     deprecation: str = ""  # text of the Warning header, empty when not deprecated
+    # Of custom resources only, which have no definition of ours to be decoded by: what drops unknown fields and
+    # names them, and what the version's own schema refuses.
+    prune: Callable[[meta.Obj], tuple[meta.Obj, Sequence[str]]] | None = None
+    validate: ValidateForm | None = None
+    # Fields of the Kind that differ in this version: of custom resources columns, subresources, selectable fields.
+    overrides: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +64,10 @@ class Subresource:
     verbs: tuple[str, ...]
     group: str = ""
     version: str = ""  # group and version of `kind` where they differ from the parent's
+    # Of a scale: where the parent keeps replicas, and its selector as text ("" in a path means: it keeps none).
+    replicas_path: tuple[str, ...] = ("spec", "replicas")
+    status_replicas_path: tuple[str, ...] = ("status", "replicas")
+    selector_path: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +134,9 @@ class Kind:
     columns: tuple[Column, ...] = ()
     row_conditions: Callable[[meta.Obj], Iterable[Mapping[str, str]]] = no_conditions  # of a Table's row
     selectable_fields: Mapping[str, Callable[[meta.Obj], str]] = field(default_factory=dict)  # beside metadata.name/namespace
-    name_rule: Literal["subdomain", "label", "label1035", "path", "rbac", "ip"] = "subdomain"
+    name_rule: Literal["subdomain", "label", "label1035", "path", "rbac", "ip", "subdomain_in_bytes"] = "subdomain"
     graceful_seconds: Callable[[meta.Obj], int] | None = None  # pods: the grace a DELETE without one gets
+    standard_finalizers: bool = True  # a finalizer without a domain must be one that Kubernetes knows
     create_on_update: bool = False  # PUT of an absent object creates it (leases, events, endpoints, ...)
     unconditional_update: bool = True  # PUT without resourceVersion is allowed
     volatile: Callable[[meta.Obj | None, meta.Obj], bool] = never_volatile  # (old, new): measurement, not state

@@ -23,6 +23,7 @@ _RULES: Mapping[str, Callable[[str], tuple[str, ...]]] = {
     "path": names.path_segment,
     "rbac": names.path_segment,
     "ip": names.ip_address,
+    "subdomain_in_bytes": names.dns_subdomain_in_bytes,
 }
 
 
@@ -38,8 +39,17 @@ def refused(kind: Kind, obj: meta.Obj, old: meta.Obj | None = None) -> list[Fiel
     if metadata.get("ownerReferences"):
         found += _owners(metadata["ownerReferences"])
     if metadata.get("finalizers"):
-        found += _finalizers(metadata["finalizers"])
+        found += _finalizers(metadata["finalizers"], standard=kind.standard_finalizers and not kind.custom)
     return found + list(_immutable(metadata, meta.meta(old))) if old is not None else found
+
+
+def refused_embedded(metadata: Mapping[str, Any]) -> list[FieldError]:
+    """The refused fields of the metadata of an object that is part of another one."""
+    found = [errors.invalid("metadata.name", metadata["name"], reason) for reason in names.path_segment(metadata.get("name", ""))]
+    found += _labels(metadata.get("labels") or {})
+    found += _annotations(metadata.get("annotations") or {})
+    found += _owners(metadata.get("ownerReferences") or [])
+    return found + list(_finalizers(metadata.get("finalizers") or []))
 
 
 def name_reasons(kind: Kind, name: str) -> tuple[str, ...]:
@@ -102,12 +112,12 @@ def _owner(owner: Mapping[str, Any]) -> Iterator[FieldError]:
         yield errors.invalid("metadata.ownerReferences", owner, "/v1, Kind=Event is disallowed from being an owner")
 
 
-def _finalizers(finalizers: list[str]) -> Iterator[FieldError]:
+def _finalizers(finalizers: list[str], standard: bool = True) -> Iterator[FieldError]:
     for index, finalizer in enumerate(finalizers):
         reasons = names.qualified(finalizer)
         for reason in reasons:
             yield errors.invalid("metadata.finalizers", finalizer, reason)
-        if "/" not in finalizer and finalizer not in STANDARD_FINALIZERS:
+        if standard and "/" not in finalizer and finalizer not in STANDARD_FINALIZERS:
             reason = "name is neither a standard finalizer name nor is it fully qualified"
             yield errors.invalid(f"metadata.finalizers[{index}]", finalizer, reason)
     if {"orphan", "foregroundDeletion"} <= set(finalizers):

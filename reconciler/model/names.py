@@ -59,6 +59,13 @@ def dns_subdomain(text: str) -> tuple[str, ...]:
     return _dns(text, SUBDOMAIN_MOST, _subdomain(text) is not None, _NOT_SUBDOMAIN)
 
 
+def dns_subdomain_in_bytes(text: str) -> tuple[str, ...]:
+    """The same, of kinds whose rules Kubernetes generates: they count bytes."""
+    return tuple(
+        reason.replace("characters", "bytes", 1) if reason.startswith("must be no more") else reason for reason in dns_subdomain(text)
+    )
+
+
 def path_segment(text: str) -> tuple[str, ...]:
     """A name that is safe in a URL path, the only rule of some kinds (roles, events, ...)."""
     if text in (".", ".."):
