@@ -13,6 +13,7 @@ from reconciler.model.schema import Schemas
 
 # What kube-apiserver names in its errors; clients match on the words before it.
 _SCHEME = "pkg/api/legacyscheme/scheme.go:30"
+_WITHOUT_DEFAULTS = frozenset({"apiVersion", "kind", "metadata", "status"})
 
 
 class Decoder:
@@ -49,7 +50,8 @@ class Decoder:
         if complaints and call.field_validation == "Strict":
             raise _unpatchable(quoted(), f"strict decoding error: {', '.join(complaints)}")
         self.complain(call, complaints)
-        return call.version.default(self._placed(call, typed))
+        placed = self._placed(call, typed)
+        return placed if _is_same_beside_status(placed, live) else call.version.default(placed)
 
     def typed(self, call: Call, body: Mapping[str, Any], duplicates: Sequence[str] = ()) -> dict[str, Any]:
         """`body` in canonical form; unknown and duplicate fields are dropped, warned of or refused."""
@@ -109,6 +111,11 @@ class Decoder:
     def _unhandled(self, call: Call, detail: str) -> errors.StatusError:
         kind = call.kind.kind
         return errors.bad_request(f'{kind} in version "{call.version.name}" cannot be handled as a {kind}: {detail}')
+
+
+def _is_same_beside_status(obj: meta.Obj, live: meta.Obj) -> bool:
+    """Whether a patch left all alone that has defaults: what is stored has them already."""
+    return obj.keys() == live.keys() and all(obj[key] is live[key] for key in obj if key not in _WITHOUT_DEFAULTS)
 
 
 def _unpatchable(quoted: str, detail: str) -> errors.StatusError:
