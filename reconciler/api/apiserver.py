@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.api import allocators, decoding, local, objects, ownership, reviews, subresources, watch
+from reconciler.api import definitions as custom
 from reconciler.api.admission import order
 from reconciler.api.auth import accounts
 from reconciler.api.cache import Cache
@@ -53,6 +54,7 @@ class ApiServer:
             self.services,
             time,
         )
+        self.definitions = custom.Definitions(self.objects, time)
         self.accounts = accounts.Accounts(settings.account_key, time, self._stored)
         self.subresources = subresources.Subresources(self.objects, self.accounts)
         self.is_ready = False
@@ -66,6 +68,8 @@ class ApiServer:
         """Return once reads and writes work and the system's own objects exist."""
         await self.cache.load()
         self._tasks.start(self.cache.run(), "watch cache")
+        self.definitions.load()
+        self._tasks.start(self.definitions.run(), "definitions")
         self.services.repair(item.obj for _, item in self.cache.shelf("services").in_order())
         for name in SYSTEM_NAMESPACES:
             await self._ensure("namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})

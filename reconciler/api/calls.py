@@ -51,7 +51,7 @@ class Call:
 
     def shown(self, obj: meta.Obj) -> meta.Obj:
         """A stored object in the caller's version."""
-        return obj if self.is_hub else self.version.from_hub(obj)
+        return obj if self.is_hub and not self.kind.custom else self.version.from_hub(obj)
 
     def not_found(self) -> errors.StatusError:
         return errors.not_found(self.kind.plural, self.kind.group, self.name)

@@ -11,6 +11,7 @@ from reconciler.model import decode, errors, meta
 from reconciler.model.roster import Roster
 from reconciler.model.schema import Schemas
 
+OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 # What kube-apiserver names in its errors; clients match on the words before it.
 _SCHEME = "pkg/api/legacyscheme/scheme.go:30"
 _WITHOUT_DEFAULTS = frozenset({"apiVersion", "kind", "metadata", "status"})
@@ -72,12 +73,21 @@ class Decoder:
             call.warn(complaint)
 
     def _checked(self, call: Call, body: Mapping[str, Any], live: meta.Obj | None = None) -> tuple[dict[str, Any], tuple[str, ...]]:
-        if call.kind.custom:
-            return dict(body), ()
+        if call.version.prune is not None:
+            return self._pruned(call, body)
         decoded = decode.decode(self.schemas.of(call.version.schema), body, live)
         if body.get("metadata") and body["metadata"].get("managedFields") == []:  # a wish to forget all owners
             return meta.put(decoded.obj, ("metadata", "managedFields"), []), decoded.unknown
         return decoded.obj, decoded.unknown
+
+    def _pruned(self, call: Call, body: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """A custom resource: metadata is Kubernetes' own, the rest is the schema's."""
+        assert call.version.prune is not None
+        decoded = decode.decode(self.schemas.of(OBJECT_META), body.get("metadata") or {})
+        if (body.get("metadata") or {}).get("managedFields") == []:
+            decoded.obj["managedFields"] = []
+        pruned, unknown = call.version.prune({**body, "metadata": decoded.obj})
+        return dict(pruned), (*(f"metadata.{path}" for path in decoded.unknown), *unknown)
 
     def _identified(self, call: Call, body: Mapping[str, Any]) -> dict[str, Any]:
         """`body` with apiVersion and kind, which may be left out but not be another kind's."""
@@ -85,6 +95,11 @@ class Decoder:
         sent_version, sent_kind = body.get("apiVersion") or api_version, body.get("kind") or kind
         if (sent_version, sent_kind) == (api_version, kind):
             return {**body, "apiVersion": api_version, "kind": kind}
+        if sent_version != api_version and call.kind.custom:
+            mismatch = f"the API version in the data ({sent_version}) does not match the expected API version ({api_version})"
+            raise errors.bad_request(mismatch)
+        if call.kind.custom:  # the schema's validation refuses it
+            return {**body, "apiVersion": api_version, "kind": sent_kind}
         short = str(sent_version).rsplit("/", 1)[-1]
         if self.roster.of_object(str(sent_version), str(sent_kind)) is not None:
             package = call.kind.group.split(".")[0] or "core"

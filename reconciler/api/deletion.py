@@ -9,9 +9,11 @@ from typing import Any
 
 from reconciler.api.calls import DeleteOptions
 from reconciler.kit import clock
-from reconciler.model import meta
+from reconciler.model import conditions, meta
 from reconciler.model.kind import Kind
 
+DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
+CLEANUP = "customresourcecleanup.apiextensions.k8s.io"  # holds a definition until its objects are gone
 ORPHAN = "orphan"
 FOREGROUND = "foregroundDeletion"
 ORPHANS_BY_DEFAULT = frozenset({"replicationcontrollers", "jobs.batch"})
@@ -39,6 +41,8 @@ class Verdict:
 def delete(kind: Kind, obj: meta.Obj, options: DeleteOptions, now: float) -> Verdict:
     if kind.id == "namespaces":
         return _namespace(obj, now)
+    if kind.id == DEFINITIONS:
+        obj = _definition(obj, now)
     graced, pending = _graceful(kind, obj, options, now)
     if pending:
         return Verdict(obj)
@@ -122,3 +126,14 @@ def _namespace(obj: meta.Obj, now: float) -> Verdict:
     if not meta.is_deleting(obj):
         obj = meta.put(meta.put(obj, ("metadata", "deletionTimestamp"), clock.rfc3339(now)), ("status", "phase"), "Terminating")
     return Verdict(obj, gone=not meta.finalizers(obj) and not meta.spec(obj).get("finalizers"))
+
+
+def _definition(obj: meta.Obj, now: float) -> meta.Obj:
+    """A definition stays until definitions.py has removed its objects."""
+    if meta.is_deleting(obj):
+        return obj
+    message = "CustomResourceDefinition marked for deletion; CustomResource deletion will be in progress"
+    terminating = conditions.made("Terminating", "True", "InstanceDeletionPending", message, now)
+    status = meta.status(obj)
+    obj = {**obj, "status": {**status, "conditions": list(conditions.updated(status.get("conditions") or (), terminating))}}
+    return _with_finalizers(obj, (*(name for name in meta.finalizers(obj) if name != CLEANUP), CLEANUP))

@@ -119,13 +119,18 @@ def version_info(kubernetes: str) -> dict[str, str]:
     }
 
 
+def _verbs(kind: Kind) -> list[str]:
+    """Custom resources' verbs have an order of their own."""
+    return list(kind.verbs) if kind.custom else sorted(kind.verbs)
+
+
 def _legacy(kind: Kind, version: Version) -> dict[str, Any]:
     resource: dict[str, Any] = {
         "name": kind.plural,
         "singularName": kind.singular,
         "namespaced": kind.namespaced,
         "kind": kind.kind,
-        "verbs": sorted(kind.verbs),
+        "verbs": _verbs(kind),
     }
     if kind.short_names:
         resource["shortNames"] = list(kind.short_names)
@@ -150,7 +155,7 @@ def _aggregated(kind: Kind) -> dict[str, Any]:
         "responseKind": {"group": "", "version": "", "kind": kind.kind},
         "scope": "Namespaced" if kind.namespaced else "Cluster",
         "singularResource": kind.singular,
-        "verbs": sorted(kind.verbs),
+        "verbs": _verbs(kind),
     }
     if kind.short_names:
         resource["shortNames"] = list(kind.short_names)

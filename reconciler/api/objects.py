@@ -272,8 +272,14 @@ class Objects:
         kind = call.kind
         refused = metadata.refused(kind, obj, old) * (1 if old is None else 2)  # kube-apiserver looks twice at an update
         refused += kind.validate_status(obj, old) if call.subresource else kind.validate(obj, old)
+        if call.version.validate is not None:
+            shown = call.version.from_hub(old) if old is not None else None
+            more, warnings = call.version.validate(call.version.from_hub(obj), shown, call.subresource)
+            refused += more
+            for text in warnings:
+                call.warn(text)
         if refused:
-            raise errors.invalid_object(kind.kind, kind.group, meta.name(obj), refused)
+            raise errors.invalid_object(str(obj["kind"]), kind.group, meta.name(obj), refused)
         for text in kind.warn(obj, old):
             call.warn(text)
 

@@ -165,7 +165,8 @@ class Resources:
             )
             parts = await _in_slices(page.items, lambda item: wire.plain(wire.partial(item, form.version)))
         else:
-            head = wire.list_head(kind.list_name, kind.api_version(version.name), page.revision, page.token, page.remaining)
+            api_version = kind.api_version(version.name)
+            head = wire.list_head(kind.list_name, api_version, page.revision, page.token, page.remaining, custom=kind.custom)
             parts = await _in_slices(page.items, lambda item: wire.list_item(kind, version, item))
         return Answer.of(200, Content(head, parts, b"]}"), form, call.warnings)
 

@@ -39,7 +39,7 @@ def columns_of(kind: Kind) -> Sequence[Column]:
 
 def head(kind: Kind, schemas: schema.Schemas, version: str, metadata: dict[str, Any]) -> bytes:
     """A Table up to its first row."""
-    root = schemas.of(kind.hub_version.schema)
+    root = schemas.of(_OF_CUSTOM if kind.custom else kind.hub_version.schema)
     definitions = [
         {
             "name": column.name,
@@ -85,6 +85,11 @@ def _age(obj: meta.Obj, now: float) -> Any:
     return meta.meta(obj).get("creationTimestamp")
 
 
+# What the columns of custom resources describe themselves by.
+_OF_CUSTOM = {
+    "type": "object",
+    "properties": {"metadata": {"$ref": "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}},
+}
 _GENERIC = (
     Column(name="Name", cell=lambda obj, _: meta.name(obj), format="name", description=NAME_DESCRIPTION),
     Column(name="Created At", cell=_age, type="date", description=CREATED_DESCRIPTION),

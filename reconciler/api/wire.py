@@ -110,6 +110,8 @@ def _head(api_version: str, kind: str) -> bytes:
 
 def json_of(kind: Kind, version: Version, item: Item) -> bytes:
     """The object in a served version."""
+    if kind.custom and (shown := version.from_hub(item.obj)) is not item.obj:
+        return orjson.dumps(shown)
     if version.name == kind.hub_version.name and not kind.stored_as:
         head = _head(kind.api_version(), kind.kind)
         if item.value.startswith(head):
@@ -130,9 +132,9 @@ def list_item(kind: Kind, version: Version, item: Item) -> bytes:
     return orjson.dumps({key: value for key, value in obj.items() if key not in ("apiVersion", "kind")})
 
 
-def list_head(kind: str, api_version: str, revision: int, token: str, remaining: int | None) -> bytes:
-    """A list up to its first item."""
-    metadata: dict[str, Any] = {"resourceVersion": str(revision)}
+def list_head(kind: str, api_version: str, revision: int, token: str, remaining: int | None, *, custom: bool = False) -> bytes:
+    """A list up to its first item; a list of custom resources always says `continue`."""
+    metadata: dict[str, Any] = {"resourceVersion": str(revision), **({"continue": ""} if custom else {})}
     if token:
         metadata["continue"] = token
         if remaining is not None:

@@ -53,7 +53,7 @@ class Cache(Snapshot):
     async def run(self) -> None:
         """Keep the tables current until cancelled."""
         self._roster = await self._client.roster()
-        await self._load(sorted(self._wanted()))
+        await self._load(sorted(self._wanted(self._roster)))
         self._synced.set()
         self._publish(self._tables)
         if isinstance(self._client, protocol.Feed):
@@ -103,8 +103,8 @@ class Cache(Snapshot):
         """Call `callback` whenever the revision of some kind has grown and its changes were delivered."""
         self._advanced.append(callback)
 
-    def _wanted(self) -> set[str]:
-        served = {kind.id for kind in self._roster if "watch" in kind.verbs and "list" in kind.verbs}
+    def _wanted(self, roster: Roster) -> set[str]:
+        served = {kind.id for kind in roster if "watch" in kind.verbs and "list" in kind.verbs}
         return served if self._declared is None else served & self._declared
 
     async def _load(self, kinds: Iterable[str]) -> None:
@@ -258,13 +258,15 @@ class Cache(Snapshot):
             await self._adopt(roster)
 
     async def _adopt(self, roster: Roster) -> None:
-        self._roster = roster
-        wanted = self._wanted()
-        for kind in self._tables.keys() - wanted:
+        """Whoever looks at the view meanwhile sees no kind without its table."""
+        wanted = self._wanted(roster)
+        gone, new = self._tables.keys() - wanted, sorted(wanted - self._tables.keys())
+        self._roster = self._roster.without(gone)
+        for kind in gone:
             self._drop(kind)
-        new = sorted(wanted - self._tables.keys())
         self._missed = {kind: [] for kind in new}
         await self._load(new)
+        self._roster = roster
         self._publish(new)
         missed, self._missed = self._missed, {}
         for kind in new:

@@ -4,7 +4,7 @@ Carried by the view and replaced as a whole when a CustomResourceDefinition chan
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from reconciler.model.kind import Kind
@@ -47,4 +47,9 @@ class Roster:
 
     @cached_property
     def _by_resource(self) -> dict[tuple[str, str, str], Kind]:
-        return {(kind.group, version.name, kind.plural): kind for kind in self for version in kind.versions if version.served}
+        return {
+            (kind.group, version.name, kind.plural): replace(kind, **version.overrides) if version.overrides else kind
+            for kind in self
+            for version in kind.versions
+            if version.served
+        }
