@@ -124,16 +124,22 @@ def _require_scale(call: Call) -> None:
         raise errors.StatusError(404, "NotFound", "the server could not find the requested resource", details={})
 
 
+def _binding_conflict(call: Call, detail: str) -> errors.StatusError:
+    return errors.conflict("pods/binding", "", call.name, detail)
+
+
 def _bound(call: Call, pod: meta.Obj, node: str, uid: str, annotations: Any, now: str) -> meta.Obj:
     spec = meta.spec(pod)
     if uid and uid != meta.uid(pod):
-        raise call.conflict(f"Precondition failed: UID in precondition: {uid}, UID in object meta: {meta.uid(pod)}")
+        where = f"Key: /registry/pods/{meta.namespace(pod)}/{call.name}, ResourceVersion: 0"
+        failed = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {meta.uid(pod)}"
+        raise call.conflict(f"StorageError: invalid object, Code: 4, {where}, AdditionalErrorMsg: {failed}")
     if meta.is_deleting(pod):
-        raise call.conflict(f"pod {call.name} is being deleted, cannot be assigned to a host")
+        raise _binding_conflict(call, f"pod {call.name} is being deleted, cannot be assigned to a host")
     if spec.get("nodeName"):
-        raise call.conflict(f'pod {call.name} is already assigned to node "{spec["nodeName"]}"')
+        raise _binding_conflict(call, f'pod {call.name} is already assigned to node "{spec["nodeName"]}"')
     if spec.get("schedulingGates"):
-        raise call.conflict(f"pod {call.name} has non-empty .spec.schedulingGates")
+        raise _binding_conflict(call, f"pod {call.name} has non-empty .spec.schedulingGates")
     status = meta.status(pod)
     scheduled: dict[str, Any] = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now}
     others = [condition for condition in status.get("conditions") or () if condition.get("type") != "PodScheduled"]

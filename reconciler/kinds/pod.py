@@ -179,7 +179,7 @@ def prepare(pod: meta.Obj, old: meta.Obj | None) -> meta.Obj:
     status: dict[str, Any] = {"phase": "Pending", "qosClass": qos_class(pod)}
     if is_gated(pod):
         gated = {"type": "PodScheduled", "status": "False", "reason": "SchedulingGated", "message": GATED_MESSAGE}
-        status["conditions"] = [{**gated, "lastProbeTime": None, "lastTransitionTime": None}]
+        status["conditions"] = [{**gated, "lastProbeTime": None, "lastTransitionTime": meta.meta(pod).get("creationTimestamp")}]
     return {**pod, "status": status}
 
 

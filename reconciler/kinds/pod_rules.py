@@ -65,6 +65,7 @@ def _update(pod: meta.Obj, old: meta.Obj) -> Iterator[FieldError]:
             return
     yield from _deadline(new_spec.get("activeDeadlineSeconds"), old_spec.get("activeDeadlineSeconds"))
     yield from _tolerations(new_spec.get("tolerations") or (), old_spec.get("tolerations") or ())
+    yield from _gates(new_spec, old_spec)
     if _settled(new_spec, old_spec) != old_spec:
         yield errors.forbidden("spec", f"{UPDATABLE}\n{_difference(_settled(new_spec, old_spec), old_spec)}")
 
@@ -75,11 +76,58 @@ def _settled(new: Mapping[str, Any], old: Mapping[str, Any]) -> Mapping[str, Any
     for field in ("containers", "initContainers"):
         if field in spec:
             spec[field] = [{**one, "image": before.get("image", "")} for one, before in zip(spec[field], old[field], strict=True)]
-    for field in ("activeDeadlineSeconds", "tolerations"):
+    for field in (
+        "activeDeadlineSeconds",
+        "tolerations",
+        "schedulingGates",
+        *(("nodeSelector", "affinity") if old.get("schedulingGates") else ()),
+    ):
         spec.pop(field, None)
         if field in old:
             spec[field] = old[field]
     return spec
+
+
+def _gates(new: Mapping[str, Any], old: Mapping[str, Any]) -> Iterator[FieldError]:
+    """Gates may only go; while there are any, the nodes that the pod may go to may only become fewer."""
+    before = {gate.get("name") for gate in old.get("schedulingGates") or ()}
+    for index, gate in enumerate(new.get("schedulingGates") or ()):
+        if gate.get("name") not in before:
+            detail = f"only deletion is allowed, but found new scheduling gate '{gate.get('name')}'"
+            yield errors.forbidden(f"spec.schedulingGates[{index}].name", detail)
+            return
+    if not before:
+        return
+    wanted = new.get("nodeSelector") or {}
+    if any(wanted.get(key) != value for key, value in (old.get("nodeSelector") or {}).items()):
+        yield errors.invalid("spec.nodeSelector", wanted, "only additions to spec.nodeSelector are allowed (no mutations or deletions)")
+    yield from _affinity(new.get("affinity") or {}, old.get("affinity") or {})
+
+
+def _affinity(new: Mapping[str, Any], old: Mapping[str, Any]) -> Iterator[FieldError]:
+    """Of a gated pod: only node affinity may change, and its required terms only by more requirements each."""
+    path = "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms"
+    for field in ("podAffinity", "podAntiAffinity"):
+        if new.get(field) != old.get(field):
+            yield errors.invalid(f"spec.affinity.{field}", new.get(field), "field is immutable")
+    before, after = _required_terms(old), _required_terms(new)
+    if not before:
+        return
+    if len(before) != len(after):
+        yield errors.invalid(path, after, "no additions/deletions to non-empty NodeSelectorTerms list are allowed")
+        return
+    for index, (new_term, old_term) in enumerate(zip(after, before, strict=True)):
+        for field in ("matchExpressions", "matchFields"):
+            kept = old_term.get(field) or []
+            if (new_term.get(field) or [])[: len(kept)] != kept:
+                yield errors.invalid(f"{path}[{index}]", new_term, "only additions are allowed (no mutations or deletions)")
+                break
+
+
+def _required_terms(affinity: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    required = (affinity.get("nodeAffinity") or {}).get("requiredDuringSchedulingIgnoredDuringExecution") or {}
+    terms: Sequence[Mapping[str, Any]] = required.get("nodeSelectorTerms") or ()
+    return terms
 
 
 def _difference(new: Mapping[str, Any], old: Mapping[str, Any]) -> str:
