@@ -102,6 +102,7 @@ def open_file(folder: Path) -> apsw.Connection:
         connection.execute(f"PRAGMA page_size={PAGE_BYTES}; PRAGMA journal_mode=WAL; PRAGMA journal_size_limit={LOG_BYTES}")
         if found == 0:
             _create(connection)
+            sync(folder)  # with it goes the rollback journal of the creation, which must not come back
     except (apsw.CorruptError, apsw.NotADBError) as error:
         raise corrupt(folder / FILE, str(error)) from error
     return connection
@@ -111,6 +112,15 @@ def _create(connection: apsw.Connection) -> None:
     with connection:
         connection.execute(SCHEMA)
         connection.execute(f"PRAGMA user_version={FORMAT}; PRAGMA application_id={APPLICATION_ID}")
+
+
+def sync(path: Path) -> None:
+    """fsync a file or a folder."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def corrupt(path: Path, detail: str) -> Corrupt:

@@ -62,11 +62,6 @@ def _copy(source: Path, part: Path, skipped_revisions: int) -> int:
 
 def _publish(part: Path, target: Path) -> None:
     """Rename `part` to `target`, both content and name on disk before this returns."""
-    for path, move in ((part, True), (target.parent, False)):
-        file = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(file)
-        finally:
-            os.close(file)
-        if move:
-            os.replace(part, target)
+    disk.sync(part)
+    os.replace(part, target)
+    disk.sync(target.parent)

@@ -20,6 +20,11 @@ class Faults(apsw.VFS):
         self.on_write: int | None = None
         self.only = ""  # the end of the names of the files that fail
         self.syncs = 0
+        self.synced: dict[str, bytes] = {}  # name -> content, what a power failure leaves at the least
+
+    def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802
+        super().xDelete(filename, syncdir)
+        self.synced.pop(Path(filename).name, None)
 
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:
         return File(self, name, flags)
@@ -35,6 +40,7 @@ class File(apsw.VFSFile):
         self.faults.syncs += 1
         self._fail(self.faults.on_sync)
         super().xSync(flags)
+        self.faults.synced[Path(self.name).name] = Path(self.name).read_bytes()
 
     def xWrite(self, data: bytes, offset: int) -> None:
         self._fail(self.faults.on_write)

@@ -15,7 +15,7 @@ import pytest
 
 from reconciler.kit.clock import VirtualClock
 from reconciler.metrics import registry
-from reconciler.store import disk, local, mvcc, reserve
+from reconciler.store import checkpoint, disk, local, mvcc, reserve
 from reconciler.store.local import LocalJournal
 from reconciler.store.types import (
     Compacted,
@@ -326,6 +326,39 @@ async def test_a_journal_opens_on_a_full_disk(small_disk: Path, clock: VirtualCl
     await journal.commit([Remove("a")], WHY)
     assert await journal.get("a") is None
     await journal.close()
+
+
+async def test_whatever_is_acknowledged_survives_a_power_failure(
+    tmp_path: Path, faults: Any, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "NUDGE_BYTES", 20_000)
+    monkeypatch.setattr(checkpoint, "LIMIT_FRAMES", 20)
+    journal = await LocalJournal.open(tmp_path / "journal", clock)
+    acknowledged: dict[str, bytes] = {}
+    images: list[tuple[dict[str, bytes], dict[str, bytes]]] = []
+
+    async def write(writer: int) -> None:
+        for number in range(40):
+            key, value = f"{writer}/{number % 7}", bytes([number]) * 500
+            await put(journal, key, value)
+            acknowledged[key] = value
+            if number % 8 == writer:
+                images.append((dict(faults.synced), dict(acknowledged)))
+            if number % 20 == 19:
+                await journal.compact(journal.revision)
+
+    await asyncio.gather(*(write(writer) for writer in range(6)))
+    await journal.close()
+    for number, (files, expected) in enumerate(images):
+        folder = tmp_path / f"image-{number}"
+        folder.mkdir()
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+        journal = await LocalJournal.open(folder, clock)
+        found = {entry.key: entry.value or b"" for entry in (await journal.range("")).entries}
+        assert found.keys() >= expected.keys()
+        assert all(found[key][0] >= value[0] for key, value in expected.items())
+        await journal.close()
 
 
 async def test_a_failed_fsync_ends_the_process_and_acknowledges_nothing(tmp_path: Path, faults: Any, clock: VirtualClock) -> None:
