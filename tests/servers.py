@@ -74,6 +74,7 @@ def start(folder: pathlib.Path, data_dir: pathlib.Path, *words: str, env: dict[s
     while "\nready: " not in "\n" + output.read_text()[offset:]:
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
+            process.wait()
             raise AssertionError(f"`reconciler up` did not become ready:\n{server.log()}")
         time.sleep(0.02)
     return server
