@@ -13,6 +13,7 @@ from reconciler.model import errors
 
 LONG_BYTES = 128 * 1024  # from here on an answer is compressed, as kube-apiserver does
 PIECE_BYTES = 256 * 1024
+YAML_MOST_BYTES = 1024 * 1024  # a second's work or two
 GZIP_LEVEL = 1
 CACHE_CONTROL = "no-cache, private"
 
@@ -47,6 +48,15 @@ class Answer:
         if form.media != wire.JSON or form.pretty:
             return cls(status, wire.dumps(orjson.loads(content.whole()), form), form.media, warnings)
         return cls(status, content, form.media, warnings)
+
+    @classmethod
+    async def of_list(cls, content: Content, form: wire.Form, warnings: Sequence[str] = ()) -> "Answer":
+        """A list, which may be long: other forms than JSON are made beside the event loop. Raises StatusError 406."""
+        if form.media == wire.JSON and not form.pretty:
+            return cls(200, content, form.media, warnings)
+        if form.media == wire.YAML and content.size_bytes > YAML_MOST_BYTES:
+            raise wire.not_acceptable(f"a list of more than {YAML_MOST_BYTES} bytes is not written as YAML: ask for JSON, or in pages", {})
+        return await asyncio.to_thread(cls.of, 200, content, form, warnings)
 
     @classmethod
     def refusal(cls, error: errors.StatusError, media: wire.Media, warnings: Sequence[str] = ()) -> "Answer":

@@ -168,7 +168,7 @@ class Resources:
             api_version = kind.api_version(version.name)
             head = wire.list_head(kind.list_name, api_version, page.revision, page.token, page.remaining, custom=kind.custom)
             parts = await _in_slices(page.items, lambda item: wire.list_item(kind, version, item))
-        return Answer.of(200, Content(head, parts, b"]}"), form, call.warnings)
+        return await Answer.of_list(Content(head, parts, b"]}"), form, call.warnings)
 
     def _object(self, status: int, call: Call, item: Item, form: wire.Form, query: options.Query) -> Answer:
         if form.shape == "PartialObjectMetadataList":
