@@ -81,8 +81,12 @@ class PodNetwork:
     def _remove_links(self) -> None:
         with rtnetlink.open_socket() as channel:
             names = [link.name for link in rtnetlink.links(channel) if link.alias.startswith(self._instance + " ")]
-            if names:
-                rtnetlink.transact(channel, [rtnetlink.delete_link(name) for name in names])
+            for name in names:
+                try:
+                    rtnetlink.transact(channel, [rtnetlink.delete_link(name)])
+                except OSError as error:  # it went meanwhile, with its pod
+                    if not rtnetlink.is_absent(error):
+                        raise
 
     def _connect(self, pid: int, pod_uid: str, address: str) -> None:
         name = link_name(pod_uid)
