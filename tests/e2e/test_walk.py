@@ -116,7 +116,7 @@ def test_one_bad_document_blocks_only_itself(cluster: Cluster) -> None:
     cluster.write("web.yaml", WEB.format(replicas="many", word="one"))
     cluster.write("fine.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: fine}\n")
     servers.eventually(lambda: "fine" in server.kubectl("get", "configmaps", "-o", "name"))
-    status = servers.eventually(lambda: "web.yaml:6:13" in (text := server.cli("status", check=False)) and text)
+    status = servers.eventually(lambda: "web.yaml:6:3" in (text := server.cli("status", check=False)) and text)
     assert "spec.replicas" in status
     assert ready_pods(server, 1)[0]["metadata"]["uid"] == pod["metadata"]["uid"]
 

@@ -22,16 +22,18 @@ def command(run_dir: Path) -> list[str]:
 
 async def launch(run_dir: Path) -> None:
     """Make sure a keeper serves `run_dir`; returns once its socket is open. It is no child of this process."""
-    run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     environment = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "HOME", "TZ", "LD_LIBRARY_PATH")}
-    done = await asyncio.to_thread(_start, command(run_dir), environment)
+    done = await asyncio.to_thread(_start, run_dir, environment)
     if done.returncode:
         raise LaunchFailure(done.stderr.decode(errors="replace").strip() or f"the keeper ended with status {done.returncode}")
 
 
-def _start(words: list[str], environment: dict[str, str]) -> "subprocess.CompletedProcess[bytes]":
+def _start(run_dir: Path, environment: dict[str, str]) -> "subprocess.CompletedProcess[bytes]":
     """In a thread: uvloop waits for more than the keeper's first process, which ends once the socket is open."""
-    return subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment, check=False)
+    run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return subprocess.run(
+        command(run_dir), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment, check=False
+    )
 
 
 async def stop_all(run_dir: Path) -> int:
