@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from reconciler.api import allocators, decoding, deletion, identity, ownership, patching, twins
+from reconciler.api import allocators, decoding, deletion, identity, ownership, partial_writes, patching, twins
 from reconciler.api.admission.chain import Attributes, Chain
 from reconciler.api.cache import Cache, Item
 from reconciler.api.calls import Call, DeleteOptions
@@ -250,9 +250,10 @@ class Objects:
         obj = self.admission.admit(attributes, obj)
         obj = identity.updated(obj, current.obj)
         if call.subresource:
-            obj = call.kind.prepare_status(obj, current.obj)
+            obj = partial_writes.prepared(call.kind, call.subresource, obj, current.obj)
         else:
             obj = call.kind.prepare(obj, current.obj)
+        if call.subresource not in ("status", "approval"):
             obj = identity.next_generation(call.kind, dict(obj), current.obj)
         obj = apply.settle_times(current.obj, obj)
         obj, release = self.services.allocate(call.kind, obj, current.obj)

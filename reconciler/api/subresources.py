@@ -89,9 +89,10 @@ class Subresources:
         pod = self._objects.cache.get("pods", call.namespace, call.name)
         if pod is None:
             raise call.not_found()
+        sent = body.get("deleteOptions") or {}
+        call = replace(call, subresource="", dry_run=call.dry_run or bool(sent.get("dryRun")))
         if not _is_over(pod.obj) and not meta.is_deleting(pod.obj):
             await self._spend_budget(call, pod)
-        sent = body.get("deleteOptions") or {}
         preconditions = sent.get("preconditions") or {}
         options = DeleteOptions(
             grace_seconds=sent.get("gracePeriodSeconds"),
@@ -99,7 +100,7 @@ class Subresources:
             uid=preconditions.get("uid", ""),
             resource_version=preconditions.get("resourceVersion", ""),
         )
-        return await self._objects.delete(replace(call, subresource=""), options)
+        return await self._objects.delete(call, options)
 
     async def _spend_budget(self, call: Call, pod: Item) -> None:
         """Take one disruption from the budget that covers the pod. Raises StatusError 429 when there is none left."""
@@ -151,7 +152,8 @@ def _bound(call: Call, pod: meta.Obj, node: str, uid: str, annotations: Any, now
 
 
 def _is_over(pod: meta.Obj) -> bool:
-    return meta.status(pod).get("phase") in ("Succeeded", "Failed") or not meta.spec(pod).get("nodeName")
+    """Whether no budget is concerned: the pod does not run, or does not run any more."""
+    return meta.status(pod).get("phase") in ("Succeeded", "Failed", "Pending")
 
 
 def _spent(budget: meta.Obj, pod: str, now: str) -> meta.Obj:
