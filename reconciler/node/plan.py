@@ -98,7 +98,8 @@ def plan_pod(pod: meta.Obj, obs: observed.Pod, node: observed.Node, version: str
     else:
         steps.refresh()
         steps.containers()
-    report = _report(pod, status.of_pod(pod, obs, node, now))
+    # What is about to change in a moment is not worth a write: the first report comes when containers run or wait.
+    report = [] if steps.is_starting else _report(pod, status.of_pod(pod, obs, node, now))
     waiting = [plan.Waiting(what) for what in steps.waiting]
     again = min(filter(None, (steps.again_at, _deadline(pod))), default=None)
     return plan.plan_of((*report, *steps.actions), again_at=again, waiting_on=waiting)
@@ -118,6 +119,13 @@ class _Steps:
         self.actions: list[plan.Action] = []
         self.waiting: list[str] = []
         self.again_at: float | None = None
+
+    @property
+    def is_starting(self) -> bool:
+        """On its way up for the first time, with nothing to wait for."""
+        fresh = all(self.obs.latest(one["name"]) is None for one in pods.containers(self.pod))
+        trouble = self.waiting or self.obs.failure is not None or self.obs.failures
+        return bool(self.actions) and fresh and not trouble and not meta.status(self.pod).get("containerStatuses")
 
     def prepare(self) -> None:
         failure = self.obs.failure

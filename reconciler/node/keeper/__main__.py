@@ -34,6 +34,7 @@ def main(arguments: list[str]) -> int:
         for descriptor in (listening, lock):
             os.set_inheritable(descriptor, False)
         return serve(run_dir, listening, lock)
+    os.closerange(3, MAX_DESCRIPTORS)  # whoever started this may have left some open
     os.makedirs(os.path.join(run_dir, "pods"), 0o700, exist_ok=True)
     lock = _become_the_only_one(run_dir)
     if lock < 0:

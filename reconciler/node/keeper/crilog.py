@@ -94,4 +94,8 @@ def timestamp() -> bytes:
 def rotated_files(path: str) -> list[str]:
     """The rotated predecessors of a log, oldest first."""
     folder, name = os.path.split(path)
-    return sorted(os.path.join(folder, file) for file in os.listdir(folder) if file.startswith(name + "."))
+    try:
+        files = os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    return sorted(os.path.join(folder, file) for file in files if file.startswith(name + "."))

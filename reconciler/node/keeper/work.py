@@ -110,15 +110,13 @@ def start(shim: Shim, request: dict[str, Any], _: list[int], connection: socket.
         pid, channel = _fork_container(shim, name, number, spec)
     except OSError as error:
         return {"container": _conclude_start(shim, record, f"{error.filename or 'container'}: {error.strerror}")}
-    record.update(pid=pid, ticks=records.start_ticks(pid))
-    records.write(path + ".start", record)
+    record.update(pid=pid, ticks=records.start_ticks(pid), state="running", started_ns=time.time_ns())
+    records.write(path + ".start", record)  # on disk before its program can run
     failure = _release(shim, pid, channel)
-    if failure is not None:
-        record["failure"] = failure
-    else:
-        record.update(state="running", started_ns=time.time_ns())
-    records.write(path + ".start", record)
-    return {"container": record if failure is None else {**record, "state": "exited", "exit_code": 128, **failure}}
+    if failure is None:
+        return {"container": record}
+    records.write(path + ".start", {**record, "failure": failure})
+    return {"container": {**record, "state": "exited", "exit_code": 128, "finished_ns": time.time_ns(), **failure}}
 
 
 def _start_record(shim: Shim, name: str, number: int, spec: dict[str, Any]) -> dict[str, Any]:
