@@ -146,10 +146,11 @@ class Agent:
         held = self.table.held.get(key)
         if held is not None and held.assumed:
             return  # its binding is under way
+        shape = self.table.shapes.of(pod)
         nominated = pod_facts.nominated_node(pod)
         if nominated and held is None and not pod_facts.is_gated(pod):
-            self.table.nominate(pod, nominated)
-        self.queue.put(pod, self.table.shapes.of(pod), self._clock.monotonic())
+            self.table.nominate(pod, shape, nominated)
+        self.queue.put(pod, shape, self._clock.monotonic())
         self._wake.set()
 
     def _on_other(self, kind: str, old: meta.Obj | None, new: meta.Obj | None) -> None:
@@ -224,7 +225,7 @@ class Agent:
         return self.queue.is_ready(now)
 
     def _decide(self, waiting: Waiting) -> None:
-        decision = self.planner.place(waiting.pod)
+        decision = self.planner.place(waiting.pod, waiting.shape)
         profile = pod_facts.scheduler_name(waiting.pod)
         if isinstance(decision, decisions.Placed):
             gauges.ATTEMPTS.labels("scheduled", profile).inc()

@@ -67,16 +67,16 @@ class Planner:
         self._random = np.random.Generator(np.random.PCG64(seed))
         self._standings: OrderedDict[tuple[int, str], tuple[Standing, preempt.Bids]] = OrderedDict()
 
-    def place(self, pod: meta.Obj) -> Decision:
-        """Raises KeyError if no profile has the pod's schedulerName."""
+    def place(self, pod: meta.Obj, shape: Shape | None = None) -> Decision:
+        """`shape` is the pod's, where the caller knows it. Raises KeyError if no profile has its schedulerName."""
         key = meta.key(pod)
-        profile = self.profiles[pod_facts.scheduler_name(pod)]
-        shape = self.table.shapes.of(pod)
+        shape = shape or self.table.shapes.of(pod)
+        profile = self.profiles[shape.scheduler_name]
         nomination = self.table.nominations.get(key)
         if nomination is not None:
             self.table.forget(key)
-        less = [held for held in self.table.nominations.values() if held.shape.priority < shape.priority and held.row >= 0]
-        self.table.lift(less)  # pods of lower rank do not keep room against this one
+        less = self.table.nominated_below(shape.priority)  # they do not keep room against this one
+        self.table.lift(less)
         try:
             decision = self._decide(pod, shape, profile, nomination)
         finally:
@@ -88,7 +88,9 @@ class Planner:
         if not _rejected(standing.case, profile):
             row = self._choose(standing, shape, nomination.node if nomination is not None else "")
             if row is not None:
-                return self._assume(pod, row, standing.case)
+                placed = self._assume(pod, row, standing.case)
+                standing.expect(row)
+                return placed
         return self._refuse(pod, standing.case, profile, bids, nomination)
 
     def _assume(self, pod: meta.Obj, row: int, case: Case) -> Placed:
@@ -101,7 +103,7 @@ class Planner:
                 self.table.assumed_volumes[meta.name(volume)] = meta.key(claim)
             for claim in choice.provisions:
                 self.table.assumed_claims[meta.key(claim)] = node
-        self.table.assume(pod, node)
+        self.table.assume(pod, case.shape, node)
         return Placed(pod, node, choice)
 
     def take_back(self, placed: Placed) -> None:
@@ -142,9 +144,9 @@ class Planner:
 
     def _without_nominations(self, standing: Standing, shape: Shape) -> Mask | None:
         """Rows that are feasible even if no nominated pod arrives; None where their arrival could not help."""
-        arriving = [held for held in self.table.nominations.values() if held.row >= 0]
-        if not arriving or not shape.names_pods:
+        if not shape.names_pods or not self.table.nominations:
             return None
+        arriving = [held for held in self.table.nominations.values() if held.row >= 0]
         self.table.lift(arriving)
         standing.refresh()
         found = standing.feasible().copy()
@@ -163,7 +165,7 @@ class Planner:
         obstacle = self._obstacle(case.shape, nominated, found)
         if obstacle:
             if nomination is not None and obstacle == preempt.TERMINATING:
-                self.table.nominate(pod, nomination.node)
+                self.table.nominate(pod, case.shape, nomination.node)
             return Refused(pod, _with_preemption(found.message, obstacle), found.filters, nominated=None)
         assert found.retriable is not None
         budgets = self._budgets() if found.retriable.any() else ()
@@ -171,7 +173,7 @@ class Planner:
         if bid is None:
             return Refused(pod, _with_preemption(found.message, _no_candidates(found, bids)), found.filters)
         node = self.table.names[bid.row]
-        self.table.nominate(pod, node)
+        self.table.nominate(pod, case.shape, node)
         return Refused(pod, found.message, found.filters, nominated=node, victims=tuple(held.pod for held in bid.victims))
 
     def _obstacle(self, shape: Shape, nominated: str, found: diagnosis.Diagnosis) -> str:

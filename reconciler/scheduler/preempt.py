@@ -94,6 +94,7 @@ class Bids:
         self._case = case
         self._profile = profile
         self._bids: dict[int, Bid] = {}
+        self._known: Mask = np.zeros(0, dtype=np.bool_)  # rows in `_bids`
         self._heap: list[tuple[Cost, int]] = []
         self._generation = 0
         self._facts = -1
@@ -106,6 +107,7 @@ class Bids:
         for row in self._unknown(rows):
             room = Sums(self._case, row) if local else Rules(self._case, self._profile, row)
             bid = self._bids[row] = make_bid(self._case, row, room, budgets)
+            self._known[row] = True
             if bid.cost is not None:
                 heapq.heappush(self._heap, (bid.cost, row))
         return self._best(rows)
@@ -116,12 +118,12 @@ class Bids:
 
     def _unknown(self, rows: Mask) -> list[int]:
         """Rows to look at in this try."""
-        new = [row for row in np.flatnonzero(rows).tolist() if row not in self._bids]
-        if len(new) <= MAX_ROWS_A_TRY:
-            return new
-        chosen = ([row for row in new if row >= self._next] + [row for row in new if row < self._next])[:MAX_ROWS_A_TRY]
-        self._next = chosen[-1] + 1
-        return chosen
+        new = np.flatnonzero(rows & ~self._known)
+        if len(new) > MAX_ROWS_A_TRY:
+            new = np.roll(new, -int(np.searchsorted(new, self._next)))[:MAX_ROWS_A_TRY]
+            self._next = int(new[-1]) + 1
+        found: list[int] = new.tolist()
+        return found
 
     def _best(self, rows: Mask) -> Bid | None:
         passed = []
@@ -146,9 +148,11 @@ class Bids:
         if changed is None:
             self._bids.clear()
             self._heap.clear()
+            self._known = np.zeros(table.size, dtype=np.bool_)
         else:
             for row in changed:
                 self._bids.pop(row, None)
+            self._known[changed] = False
 
 
 def is_local(case: Case, profile: Profile) -> bool:

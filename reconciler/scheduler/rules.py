@@ -2,7 +2,8 @@
 
 A file in filters/ exports one FILTER, a file in scores/ one SCORE; roster.py collects them and what installed
 packages add. A rule says by its scope what its answer depends on, and so when the answer has to be found again:
-the node's own object, also the pods on that node, or anything in the cluster.
+the node's own object, also what the pods on that node ask for in sum, anything about those pods, or anything in
+the cluster.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,6 +28,7 @@ T = TypeVar("T")
 
 class Scope(Enum):
     NODE = "node"
+    SUMS = "sums"
     PODS = "pods"
     CLUSTER = "cluster"
 
@@ -74,6 +76,10 @@ class Case:
 Helps = Callable[[Shape, meta.Obj | None, meta.Obj | None], bool]
 
 
+def every_shape(_: Shape) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
     """Which nodes a pod may go to. `check` answers None where it has nothing to say about the shape."""
@@ -83,6 +89,7 @@ class Filter:
     check: Callable[[Case, Rows], Verdict | None]
     reject: Callable[[Case], str] | None = None  # a message that turns the pod away before nodes are looked at, or ""
     narrow: Callable[[Case], frozenset[str] | None] | None = None  # the only nodes worth looking at, None for all
+    concerns: Callable[[Shape], bool] = every_shape  # False where it never has anything to say about the shape
     helped_by: Mapping[str, Helps] = field(default_factory=dict)  # Kind.id -> does the change help
 
 
@@ -99,6 +106,7 @@ class Score:
     weight: int  # the default profile's
     rate: Callable[[Case, Rows], Ints | None]
     normalise: Callable[[Ints], Ints] | None = None
+    applies: Callable[[Case], bool] | None = None  # a cheap look whether `rate` would answer None, where there is one
 
 
 def verdict(failed: Mask, text: str, *, is_final: bool = False) -> Verdict:
@@ -119,6 +127,10 @@ def by_maximum_reversed(raw: Ints) -> Ints:
 
 def always(_: Shape, __: meta.Obj | None, ___: meta.Obj | None) -> bool:
     return True
+
+
+def has_volumes(shape: Shape) -> bool:
+    return bool(shape.volumes)
 
 
 def added(_: Shape, old: meta.Obj | None, new: meta.Obj | None) -> bool:

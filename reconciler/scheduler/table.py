@@ -11,7 +11,9 @@ Invariants:
 The table knows no rule: filters and scores read it. It is the one place where the scheduler changes in place.
 """
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -59,6 +61,7 @@ class Table:
         self.pods: list[dict[meta.Key, Held]] = []
         self.held: dict[meta.Key, Held] = {}
         self.nominations: dict[meta.Key, Held] = {}
+        self.nominated_priorities: Counter[int] = Counter()
         self.volume_users: dict[int, dict[meta.Key, Held]] = {}  # row -> pods with volumes that rules read
         self.claim_users: dict[meta.Key, dict[int, int]] = {}  # claim -> row -> pods
         self.assumed_volumes: dict[str, meta.Key] = {}  # volume -> the claim it was chosen for, until the cache shows it
@@ -170,35 +173,58 @@ class Table:
                 self._leave(old)
             return
         if old is not None:
-            shape = old.shape if old.pod is pod else self.shapes.of(pod)
+            shape = old.shape if _same_template(old.pod, pod) else self.shapes.of(pod)
             if old.node == node and old.shape is shape and old.terminating == meta.is_deleting(pod) and not old.nominated:
                 old.pod, old.assumed = pod, False
                 return
             self._leave(old)
-        self._enter(Held(pod, self.shapes.of(pod), node))
+            self._enter(Held(pod, shape, node))
+        else:
+            self._enter(Held(pod, self.shapes.of(pod), node))
 
     def remove_pod(self, key: meta.Key) -> None:
         held = self.held.get(key)
         if held is not None:
             self._leave(held)
 
-    def assume(self, pod: meta.Obj, node: str) -> None:
+    def assume(self, pod: meta.Obj, shape: Shape, node: str) -> None:
         """Count `pod` on `node` before the cache shows it there."""
-        self.remove_pod(meta.key(pod))
-        self._enter(Held(pod, self.shapes.of(pod), node, assumed=True))
-
-    def nominate(self, pod: meta.Obj, node: str) -> None:
-        """Keep room for `pod` on `node`, which preemption is clearing."""
-        self.remove_pod(meta.key(pod))
-        held = Held(pod, self.shapes.of(pod), node, nominated=True)
-        self.nominations[held.key] = held
+        held = Held(pod, shape, node, assumed=True)
+        self.remove_pod(held.key)
         self._enter(held)
+
+    def nominate(self, pod: meta.Obj, shape: Shape, node: str) -> None:
+        """Keep room for `pod` on `node`, which preemption is clearing."""
+        held = Held(pod, shape, node, nominated=True)
+        self.remove_pod(held.key)
+        self.nominations[held.key] = held
+        self.nominated_priorities[shape.priority] += 1
+        self._enter(held)
+
+    def nominated_below(self, priority: int) -> list[Held]:
+        """Nominated pods of lower rank, on nodes that are there."""
+        if not self.nominations or min(self.nominated_priorities) >= priority:
+            return []
+        return [held for held in self.nominations.values() if held.shape.priority < priority and held.row >= 0]
 
     def forget(self, key: meta.Key) -> None:
         """Take back an assumed or nominated pod; one that the cache has shown on its node stays."""
         held = self.held.get(key)
         if held is not None and (held.assumed or held.nominated):
             self._leave(held)
+
+    @contextlib.contextmanager
+    def supposing(self, shape: Shape, rows: columns.Indices) -> Iterator[None]:
+        """The sums of `rows` as if each held one more pod of `shape`, for a look ahead; nothing is logged."""
+        vector, usual = self._vector(shape), shape.usual_requests
+        more = ((0, usual.get(requests.CPU, 0)), (1, usual.get(requests.MEMORY, 0)))
+        for sign in (1, -1):
+            self.requested[: len(vector), rows] += sign * vector[:, None]
+            for index, asked in more:
+                self.usual_requested[index, rows] += sign * asked
+            self.pod_count[rows] += sign
+            if sign > 0:
+                yield
 
     def lift(self, helds: Iterable[Held]) -> None:
         """Take pods off their rows for a moment; `put_back` must follow before anything else happens."""
@@ -237,7 +263,11 @@ class Table:
 
     def _leave(self, held: Held) -> None:
         del self.held[held.key]
-        self.nominations.pop(held.key, None)
+        if held.nominated:
+            del self.nominations[held.key]
+            self.nominated_priorities[held.shape.priority] -= 1
+            if not self.nominated_priorities[held.shape.priority]:
+                del self.nominated_priorities[held.shape.priority]
         if held.row >= 0:
             self._rise(held)
             return
@@ -400,6 +430,15 @@ class Table:
         if len(self._log) > MAX_LOG:
             self._logged += MAX_LOG // 2
             del self._log[: MAX_LOG // 2]
+
+
+def _same_template(old: meta.Obj, new: meta.Obj) -> bool:
+    """Whether two states of a pod share what their shape is made of, as a bound pod does with the pending one."""
+    if old is new:
+        return True
+    return meta.spec(old).get("containers") is meta.spec(new).get("containers") and meta.meta(old).get("labels") is meta.meta(new).get(
+        "labels"
+    )
 
 
 def _same_for_placement(old: meta.Obj, new: meta.Obj) -> bool:

@@ -48,7 +48,7 @@ def is_ignored(name: str, args: Mapping[str, Any]) -> bool:
 
 FILTER = Filter(
     name=NAME,
-    scope=Scope.PODS,
+    scope=Scope.SUMS,
     check=check,
     helped_by={"nodes": node_differs(("status", "allocatable"), ("status", "capacity")), "pods": frees},
 )

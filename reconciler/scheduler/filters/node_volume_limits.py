@@ -9,7 +9,7 @@ from reconciler.model import meta, view
 from reconciler.scheduler import volumes
 from reconciler.scheduler.columns import Rows
 from reconciler.scheduler.filters.volume_binding import concerns
-from reconciler.scheduler.rules import Case, Filter, Scope, Verdict, always, frees, verdict
+from reconciler.scheduler.rules import Case, Filter, Scope, Verdict, always, frees, has_volumes, verdict
 from reconciler.scheduler.shape import Shape
 
 CSI_NODES = "csinodes.storage.k8s.io"
@@ -85,6 +85,7 @@ FILTER = Filter(
     name="NodeVolumeLimits",
     scope=Scope.CLUSTER,
     check=check,
+    concerns=has_volumes,
     helped_by={
         CSI_NODES: always,
         ATTACHMENTS: always,

@@ -5,7 +5,7 @@ import numpy as np
 from reconciler.model import meta
 from reconciler.scheduler import volumes
 from reconciler.scheduler.columns import Rows
-from reconciler.scheduler.rules import Case, Filter, Reason, Scope, Verdict, always, node_differs
+from reconciler.scheduler.rules import Case, Filter, Reason, Scope, Verdict, always, has_volumes, node_differs
 from reconciler.scheduler.shape import Shape
 
 REASONS = (
@@ -49,6 +49,7 @@ FILTER = Filter(
     name="VolumeBinding",
     scope=Scope.CLUSTER,
     check=check,
+    concerns=has_volumes,
     reject=reject,
     helped_by={
         "nodes": node_differs(("metadata", "labels")),

@@ -13,7 +13,7 @@ from reconciler.model import meta
 from reconciler.scheduler import volumes
 from reconciler.scheduler.columns import Rows
 from reconciler.scheduler.filters.volume_binding import concerns
-from reconciler.scheduler.rules import Case, Filter, Reason, Scope, Verdict, added, frees
+from reconciler.scheduler.rules import Case, Filter, Reason, Scope, Verdict, added, frees, has_volumes
 
 DISK = Reason("node(s) had no available disk")
 IN_USE = Reason("node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already in-use by another pod")
@@ -62,5 +62,6 @@ FILTER = Filter(
     name="VolumeRestrictions",
     scope=Scope.CLUSTER,
     check=check,
+    concerns=has_volumes,
     helped_by={"nodes": added, "pods": frees, volumes.CLAIMS: concerns},
 )

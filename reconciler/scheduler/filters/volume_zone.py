@@ -10,7 +10,7 @@ from reconciler.model import meta
 from reconciler.scheduler import volumes
 from reconciler.scheduler.columns import MISSING, Rows
 from reconciler.scheduler.filters.volume_binding import concerns
-from reconciler.scheduler.rules import Case, Filter, Scope, Verdict, always, node_differs, verdict
+from reconciler.scheduler.rules import Case, Filter, Scope, Verdict, always, has_volumes, node_differs, verdict
 
 BETA_ZONE, ZONE = "failure-domain.beta.kubernetes.io/zone", "topology.kubernetes.io/zone"
 BETA_REGION, REGION = "failure-domain.beta.kubernetes.io/region", "topology.kubernetes.io/region"
@@ -43,6 +43,7 @@ FILTER = Filter(
     name="VolumeZone",
     scope=Scope.CLUSTER,
     check=check,
+    concerns=has_volumes,
     helped_by={
         "nodes": node_differs(("metadata", "labels")),
         volumes.CLAIMS: concerns,

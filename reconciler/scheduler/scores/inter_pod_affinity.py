@@ -43,4 +43,8 @@ def normalise(raw: Ints) -> Ints:
     return scaled
 
 
-SCORE = Score(name=NAME, scope=Scope.CLUSTER, weight=2, rate=rate, normalise=normalise)
+def applies(case: Case) -> bool:
+    return bool(case.shape.preferred_pods or case.table.census.applying(case.shape))
+
+
+SCORE = Score(name=NAME, scope=Scope.CLUSTER, weight=2, rate=rate, normalise=normalise, applies=applies)

@@ -39,4 +39,4 @@ def _deviation(fractions: list[Floats], present: list[Ints]) -> Floats:
     return np.where(count >= 2, root, 0.0)
 
 
-SCORE = Score(name=NAME, scope=Scope.PODS, weight=1, rate=rate)
+SCORE = Score(name=NAME, scope=Scope.SUMS, weight=1, rate=rate)

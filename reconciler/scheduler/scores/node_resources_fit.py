@@ -86,4 +86,4 @@ def _divide(total: Ints, weights: Ints, *, rounded: bool) -> Ints:
     return total // divisor
 
 
-SCORE = Score(name=NAME, scope=Scope.PODS, weight=1, rate=rate)
+SCORE = Score(name=NAME, scope=Scope.SUMS, weight=1, rate=rate)

@@ -60,4 +60,8 @@ def normalise(raw: Ints) -> Ints:
     return np.where(raw == IGNORED, 0, MAX_SCORE * (highest + lowest - raw) // highest)
 
 
-SCORE = Score(name=spreading.NAME, scope=Scope.CLUSTER, weight=2, rate=rate, normalise=normalise)
+def applies(case: Case) -> bool:
+    return bool(spreading.constraints(case, spreading.PREFERRED))
+
+
+SCORE = Score(name=spreading.NAME, scope=Scope.CLUSTER, weight=2, rate=rate, normalise=normalise, applies=applies)

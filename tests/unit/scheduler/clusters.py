@@ -20,7 +20,9 @@ topology = st.sampled_from((HOSTNAME, "zone", "rack"))
 
 
 def taint() -> st.SearchStrategy[dict[str, str]]:
-    return st.fixed_dictionaries({"key": st.sampled_from(("k", "z")), "effect": st.sampled_from(EFFECTS)}, optional={"value": st.sampled_from("vw")})
+    return st.fixed_dictionaries(
+        {"key": st.sampled_from(("k", "z")), "effect": st.sampled_from(EFFECTS)}, optional={"value": st.sampled_from("vw")}
+    )
 
 
 def toleration() -> st.SearchStrategy[dict[str, str]]:
@@ -54,7 +56,11 @@ def node_term(names: list[str]) -> st.SearchStrategy[dict[str, Any]]:
         st.sampled_from([*names, "nowhere"]),
     )
     return st.fixed_dictionaries(
-        {}, optional={"matchExpressions": st.lists(expression(), min_size=1, max_size=2), "matchFields": st.lists(field, min_size=1, max_size=1)}
+        {},
+        optional={
+            "matchExpressions": st.lists(expression(), min_size=1, max_size=2),
+            "matchFields": st.lists(field, min_size=1, max_size=1),
+        },
     )
 
 
@@ -123,7 +129,11 @@ def affinity(draw: st.DrawFn, names: list[str]) -> dict[str, Any]:
 
 @st.composite
 def resources(draw: st.DrawFn) -> dict[str, Any]:
-    quantities = {"cpu": st.sampled_from(("100m", "1", "1500m")), "memory": st.sampled_from(("100Mi", "1Gi")), "example.com/gpu": st.sampled_from("12")}
+    quantities = {
+        "cpu": st.sampled_from(("100m", "1", "1500m")),
+        "memory": st.sampled_from(("100Mi", "1Gi")),
+        "example.com/gpu": st.sampled_from("12"),
+    }
     found: dict[str, Any] = {"requests": draw(st.fixed_dictionaries({}, optional=quantities))}
     if draw(st.booleans()):
         found["limits"] = draw(st.fixed_dictionaries({}, optional={"cpu": st.just("2"), "memory": st.just("2Gi")}))
@@ -134,9 +144,18 @@ def resources(draw: st.DrawFn) -> dict[str, Any]:
 def container(draw: st.DrawFn) -> dict[str, Any]:
     port = st.fixed_dictionaries(
         {"containerPort": st.sampled_from((80, 81))},
-        optional={"hostPort": st.sampled_from((80, 81)), "hostIP": st.sampled_from(("10.0.0.1", "10.0.0.2", "0.0.0.0")), "protocol": st.sampled_from(("TCP", "UDP"))},
+        optional={
+            "hostPort": st.sampled_from((80, 81)),
+            "hostIP": st.sampled_from(("10.0.0.1", "10.0.0.2", "0.0.0.0")),
+            "protocol": st.sampled_from(("TCP", "UDP")),
+        },
     )
-    return {"name": "c", "image": draw(st.sampled_from(("i", "big:1"))), "resources": draw(resources()), "ports": draw(st.lists(port, max_size=1))}
+    return {
+        "name": "c",
+        "image": draw(st.sampled_from(("i", "big:1"))),
+        "resources": draw(resources()),
+        "ports": draw(st.lists(port, max_size=1)),
+    }
 
 
 @st.composite
@@ -149,7 +168,9 @@ def pods(draw: st.DrawFn, name: str, names: list[str], on: str = "") -> dict[str
     spec["hostNetwork"] = draw(st.sampled_from((False, False, True)))
     if on:
         spec["nodeName"] = on
-    made = world.pod(name, namespace=draw(st.sampled_from(NAMESPACES)), labels=draw(apps), deleting=bool(on) and draw(st.booleans()), **spec)
+    made = world.pod(
+        name, namespace=draw(st.sampled_from(NAMESPACES)), labels=draw(apps), deleting=bool(on) and draw(st.booleans()), **spec
+    )
     made["spec"]["containers"] = draw(st.lists(container(), min_size=1, max_size=2))
     init = draw(st.lists(container(), max_size=2))
     made["spec"]["initContainers"] = [{**one, **({"restartPolicy": "Always"} if draw(st.booleans()) else {})} for one in init]
@@ -162,10 +183,14 @@ def pods(draw: st.DrawFn, name: str, names: list[str], on: str = "") -> dict[str
 def nodes(draw: st.DrawFn, name: str) -> dict[str, Any]:
     more: dict[str, Any] = {"labels": draw(labels), "taints": draw(st.lists(taint(), max_size=2))}
     more["resources"] = {"example.com/gpu": "2"} if draw(st.booleans()) else {}
-    more["images"] = [{"names": [image], "sizeBytes": draw(st.sampled_from((10, 300, 900))) * 2**20} for image in IMAGES if draw(st.booleans())]
+    more["images"] = [
+        {"names": [image], "sizeBytes": draw(st.sampled_from((10, 300, 900))) * 2**20} for image in IMAGES if draw(st.booleans())
+    ]
     if draw(st.booleans()):
         more["unschedulable"] = True
-    return world.node(name, draw(st.sampled_from(("1", "4"))), draw(st.sampled_from(("1Gi", "8Gi"))), draw(st.sampled_from(("2", "110"))), **more)
+    return world.node(
+        name, draw(st.sampled_from(("1", "4"))), draw(st.sampled_from(("1Gi", "8Gi"))), draw(st.sampled_from(("2", "110"))), **more
+    )
 
 
 @st.composite

@@ -225,7 +225,11 @@ def spread_selector(pod: Obj, one: Obj) -> Obj | None:
     selector = one.get("labelSelector")
     if selector is None:
         return None
-    more = [{"key": key, "operator": "In", "values": [pod["metadata"]["labels"][key]]} for key in one.get("matchLabelKeys", ()) if key in pod["metadata"]["labels"]]
+    more = [
+        {"key": key, "operator": "In", "values": [pod["metadata"]["labels"][key]]}
+        for key in one.get("matchLabelKeys", ())
+        if key in pod["metadata"]["labels"]
+    ]
     return {**selector, "matchExpressions": [*selector.get("matchExpressions", ()), *more]}
 
 
@@ -386,7 +390,9 @@ def spreads(world: World, pod: Obj, nodes: Sequence[Obj]) -> list[int]:
                 count = sum(
                     spread_count(world, pod, one, other)
                     for other in world.nodes
-                    if all(each["topologyKey"] in other["metadata"]["labels"] for each in soft) and included(pod, one, other) and share(node, other, key)
+                    if all(each["topologyKey"] in other["metadata"]["labels"] for each in soft)
+                    and included(pod, one, other)
+                    and share(node, other, key)
                 )
             total += count * math.log(domains + 2) + one["maxSkew"] - 1
         raw.append(math.floor(total + 0.5))
