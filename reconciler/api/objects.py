@@ -271,7 +271,7 @@ class Objects:
 
     def _validate(self, call: Call, obj: meta.Obj, old: meta.Obj | None) -> None:
         kind = call.kind
-        refused = metadata.refused(kind, obj, old) * (1 if old is None else 2)  # kube-apiserver looks twice at an update
+        refused = metadata.refused(kind, obj, old, call.subresource)
         refused += kind.validate_status(obj, old) if call.subresource else kind.validate(obj, old)
         if call.version.validate is not None:
             shown = call.version.from_hub(old) if old is not None else None

@@ -103,6 +103,7 @@ def _last_cell(cron_job: meta.Obj, now: float) -> str:
 KIND = Kind(
     group="batch",
     kind="CronJob",
+    metadata_on_update="changes",
     plural="cronjobs",
     singular="cronjob",
     short_names=("cj",),

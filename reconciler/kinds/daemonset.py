@@ -101,6 +101,7 @@ def _number(name: str, field: str) -> Any:
 KIND = Kind(
     group="apps",
     kind="DaemonSet",
+    metadata_on_update="changes",
     plural="daemonsets",
     singular="daemonset",
     short_names=("ds",),

@@ -118,6 +118,7 @@ def health(deployment: meta.Obj) -> Health:
 KIND = Kind(
     group="apps",
     kind="Deployment",
+    metadata_on_update="changes",
     plural="deployments",
     singular="deployment",
     short_names=("deploy",),

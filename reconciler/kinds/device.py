@@ -81,6 +81,7 @@ KINDS = (
     _kind(
         "ResourceSlice",
         validate=device_rules.slice,
+        metadata_on_update="changes",
         namespaced=False,
         has_generation=True,
         columns=(

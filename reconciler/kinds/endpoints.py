@@ -169,6 +169,7 @@ KINDS = (
     Kind(
         group="discovery.k8s.io",
         kind="EndpointSlice",
+        metadata_on_update="whole",
         plural="endpointslices",
         singular="endpointslice",
         versions=(Version(name="v1", schema="io.k8s.api.discovery.v1.EndpointSlice", default=default_slice),),

@@ -183,6 +183,7 @@ KINDS = (
     Kind(
         group="",
         kind="Event",
+        metadata_on_update="none",
         plural="events",
         singular="event",
         short_names=("ev",),
@@ -197,6 +198,7 @@ KINDS = (
     Kind(
         group="events.k8s.io",
         kind="Event",
+        metadata_on_update="changes",
         plural="events",
         singular="event",
         short_names=("ev",),

@@ -62,6 +62,7 @@ KINDS = (
     Kind(
         group=GROUP,
         kind="FlowSchema",
+        metadata_on_update="whole",
         plural="flowschemas",
         singular="flowschema",
         namespaced=False,
@@ -92,6 +93,7 @@ KINDS = (
     Kind(
         group=GROUP,
         kind="PriorityLevelConfiguration",
+        metadata_on_update="whole",
         plural="prioritylevelconfigurations",
         singular="prioritylevelconfiguration",
         namespaced=False,

@@ -208,6 +208,7 @@ def _target_text(metric: Mapping[str, Any], measured: Mapping[str, Any]) -> str:
 KIND = Kind(
     group="autoscaling",
     kind="HorizontalPodAutoscaler",
+    metadata_on_update="changes",
     plural="horizontalpodautoscalers",
     singular="horizontalpodautoscaler",
     short_names=("hpa",),

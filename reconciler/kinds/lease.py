@@ -44,6 +44,7 @@ def _without_renewal(lease: meta.Obj) -> Any:
 KIND = Kind(
     group="coordination.k8s.io",
     kind="Lease",
+    metadata_on_update="changes",
     plural="leases",
     singular="lease",
     versions=(Version(name="v1", schema="io.k8s.api.coordination.v1.Lease"),),

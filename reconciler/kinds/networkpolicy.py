@@ -106,6 +106,7 @@ def _is_inside(inner: str, outer: str) -> bool:
 KIND = Kind(
     group="networking.k8s.io",
     kind="NetworkPolicy",
+    metadata_on_update="changes",
     plural="networkpolicies",
     singular="networkpolicy",
     short_names=("netpol",),

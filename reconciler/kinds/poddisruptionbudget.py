@@ -43,6 +43,7 @@ def _bound_cell(budget: meta.Obj, field: str) -> str:
 KIND = Kind(
     group="policy",
     kind="PodDisruptionBudget",
+    metadata_on_update="none",
     plural="poddisruptionbudgets",
     singular="poddisruptionbudget",
     short_names=("pdb",),

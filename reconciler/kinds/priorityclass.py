@@ -53,6 +53,7 @@ def _not_of_the_system(priority_class: meta.Obj) -> str:
 KIND = Kind(
     group="scheduling.k8s.io",
     kind="PriorityClass",
+    metadata_on_update="changes",
     plural="priorityclasses",
     singular="priorityclass",
     short_names=("pc",),

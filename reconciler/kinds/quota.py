@@ -37,6 +37,7 @@ KINDS = (
     Kind(
         group="",
         kind="LimitRange",
+        metadata_on_update="whole",
         plural="limitranges",
         singular="limitrange",
         short_names=("limits",),
@@ -48,6 +49,7 @@ KINDS = (
     Kind(
         group="",
         kind="ResourceQuota",
+        metadata_on_update="changes",
         plural="resourcequotas",
         singular="resourcequota",
         short_names=("quota",),

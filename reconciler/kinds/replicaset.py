@@ -50,6 +50,7 @@ def health(replica_set: meta.Obj) -> Health:
 KIND = Kind(
     group="apps",
     kind="ReplicaSet",
+    metadata_on_update="changes",
     plural="replicasets",
     singular="replicaset",
     short_names=("rs",),

@@ -63,6 +63,7 @@ KINDS = (
     Kind(
         group="",
         kind="ReplicationController",
+        metadata_on_update="changes",
         plural="replicationcontrollers",
         singular="replicationcontroller",
         short_names=("rc",),
@@ -90,6 +91,7 @@ KINDS = (
     Kind(
         group="",
         kind="PodTemplate",
+        metadata_on_update="changes",
         plural="podtemplates",
         singular="podtemplate",
         versions=(Version(name="v1", schema="io.k8s.api.core.v1.PodTemplate", default=default_template),),

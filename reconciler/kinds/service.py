@@ -153,6 +153,7 @@ def _ports_cell(service: meta.Obj) -> str:
 KIND = Kind(
     group="",
     kind="Service",
+    metadata_on_update="changes",
     plural="services",
     singular="service",
     short_names=("svc",),

@@ -58,6 +58,7 @@ KINDS = (
     Kind(
         group="networking.k8s.io",
         kind="ServiceCIDR",
+        metadata_on_update="changes",
         plural="servicecidrs",
         singular="servicecidr",
         namespaced=False,

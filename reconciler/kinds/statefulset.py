@@ -160,6 +160,7 @@ def health(stateful_set: meta.Obj) -> Health:
 KIND = Kind(
     group="apps",
     kind="StatefulSet",
+    metadata_on_update="changes",
     plural="statefulsets",
     singular="statefulset",
     short_names=("sts",),

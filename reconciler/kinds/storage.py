@@ -72,6 +72,7 @@ KINDS = (
     Kind(
         group=GROUP,
         kind="CSIDriver",
+        metadata_on_update="changes",
         plural="csidrivers",
         singular="csidriver",
         namespaced=False,
@@ -98,6 +99,7 @@ KINDS = (
     Kind(
         group=GROUP,
         kind="CSINode",
+        metadata_on_update="whole",
         plural="csinodes",
         singular="csinode",
         namespaced=False,
@@ -132,6 +134,7 @@ KINDS = (
     Kind(
         group=GROUP,
         kind="VolumeAttachment",
+        metadata_on_update="whole",
         plural="volumeattachments",
         singular="volumeattachment",
         namespaced=False,
@@ -153,6 +156,7 @@ KINDS = (
     Kind(
         group=GROUP,
         kind="VolumeAttributesClass",
+        metadata_on_update="whole",
         plural="volumeattributesclasses",
         singular="volumeattributesclass",
         short_names=("vac",),

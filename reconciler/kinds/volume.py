@@ -112,6 +112,7 @@ KINDS = (
     Kind(
         group="",
         kind="PersistentVolume",
+        metadata_on_update="whole",
         plural="persistentvolumes",
         singular="persistentvolume",
         short_names=("pv",),

@@ -136,6 +136,8 @@ class Kind:
     selectable_fields: Mapping[str, Callable[[meta.Obj], str]] = field(default_factory=dict)  # beside metadata.name/namespace
     name_rule: Literal["subdomain", "label", "label1035", "path", "rbac", "ip", "subdomain_in_bytes"] = "subdomain"
     graceful_seconds: Callable[[meta.Obj], int] | None = None  # pods: the grace a DELETE without one gets
+    # How the kind's own rules look at the metadata of an update: as of a new object, at what changed, both or not.
+    metadata_on_update: Literal["both", "whole", "changes", "none"] = "both"
     standard_finalizers: bool = True  # a finalizer without a domain must be one that Kubernetes knows
     create_on_update: bool = False  # PUT of an absent object creates it (leases, events, endpoints, ...)
     unconditional_update: bool = True  # PUT without resourceVersion is allowed

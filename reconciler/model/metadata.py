@@ -27,20 +27,48 @@ _RULES: Mapping[str, Callable[[str], tuple[str, ...]]] = {
 }
 
 
-def refused(kind: Kind, obj: meta.Obj, old: meta.Obj | None = None) -> list[FieldError]:
-    """The refused fields of `obj`'s metadata; `old` is what is stored, None on creation."""
+def refused(kind: Kind, obj: meta.Obj, old: meta.Obj | None = None, subresource: str = "") -> list[FieldError]:
+    """The refused fields of `obj`'s metadata; `old` is what is stored, None on creation.
+
+    kube-apiserver looks at the metadata of every update, and then the kind's own rules look again, each kind's in its own
+    way; clients see a fault as often as it was found.
+    """
     metadata = meta.meta(obj)
-    found = [] if old is not None else list(_name(kind, metadata))
-    labels, annotations = metadata.get("labels"), metadata.get("annotations")
-    if labels:
-        found += _labels(labels)
-    if annotations:
-        found += _annotations(annotations)
+    if old is None:
+        return [*_name(kind, metadata), *_whole(kind, metadata)]
+    found = [*_whole(None, metadata), *_changes(metadata, meta.meta(old))]
+    again = "changes" if subresource else kind.metadata_on_update
+    if again in ("both", "changes"):
+        found += _changes(metadata, meta.meta(old))
+    if again in ("both", "whole"):
+        found += [*_generated_name(kind, metadata), *_whole(kind, metadata)]
+    return found
+
+
+def _whole(kind: Kind | None, metadata: Mapping[str, Any]) -> list[FieldError]:
+    """Everything but the name. `kind` None: only what holds for all kinds."""
+    found: list[FieldError] = []
+    if metadata.get("labels"):
+        found += _labels(metadata["labels"])
+    if metadata.get("annotations"):
+        found += _annotations(metadata["annotations"])
     if metadata.get("ownerReferences"):
         found += _owners(metadata["ownerReferences"])
     if metadata.get("finalizers"):
-        found += _finalizers(metadata["finalizers"], standard=kind.standard_finalizers and not kind.custom)
-    return found + list(_immutable(metadata, meta.meta(old))) if old is not None else found
+        standard = kind is not None and kind.standard_finalizers and not kind.custom
+        found += _finalizers(metadata["finalizers"], standard=standard)
+    return found
+
+
+def _changes(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[FieldError]:
+    found = list(_immutable(new, old))
+    if new.get("labels"):
+        found += _labels(new["labels"])
+    if new.get("annotations"):
+        found += _annotations(new["annotations"])
+    if new.get("ownerReferences"):
+        found += _owners(new["ownerReferences"])
+    return found
 
 
 def refused_embedded(metadata: Mapping[str, Any]) -> list[FieldError]:
@@ -58,15 +86,20 @@ def name_reasons(kind: Kind, name: str) -> tuple[str, ...]:
 
 
 def _name(kind: Kind, metadata: Mapping[str, Any]) -> Iterator[FieldError]:
-    name, prefix = metadata.get("name", ""), metadata.get("generateName", "")
-    if not name and prefix:
-        for reason in name_reasons(kind, prefix[:-1] if prefix.endswith("-") else prefix):
-            yield errors.invalid("metadata.generateName", prefix, reason)
+    name = metadata.get("name", "")
+    yield from _generated_name(kind, metadata)
     if not name:
         yield errors.required("metadata.name", "name or generateName is required")
         return
     for reason in name_reasons(kind, name):
         yield errors.invalid("metadata.name", name, reason)
+
+
+def _generated_name(kind: Kind, metadata: Mapping[str, Any]) -> Iterator[FieldError]:
+    prefix = metadata.get("generateName", "")
+    if prefix:
+        for reason in name_reasons(kind, prefix[:-1] if prefix.endswith("-") else prefix):
+            yield errors.invalid("metadata.generateName", prefix, reason)
 
 
 def _annotations(annotations: Mapping[str, str]) -> Iterator[FieldError]:
