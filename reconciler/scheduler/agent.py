@@ -29,8 +29,8 @@ from reconciler.scheduler.table import Table
 
 log = logging.getLogger(__name__)
 
-STEP_SECONDS = 0.005
-MAX_IN_FLIGHT = 256
+STEP_SECONDS = 0.004
+MAX_IN_FLIGHT = 128
 OVERDUE_CHECK_SECONDS = 30.0
 VOLUMES_SECONDS = 600.0  # how long volumes may take to be bound, as VolumeBinding's bindTimeoutSeconds
 

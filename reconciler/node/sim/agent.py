@@ -26,7 +26,7 @@ KINDS = ("nodes", "pods")  # what the cache must follow
 WRITERS = 64
 HEARTBEAT_SECONDS = 10.0
 RETRY_SECONDS = 1.0
-STEP_SECONDS = 0.005  # how long the agent decides before it lets others run
+STEP_SECONDS = 0.004  # how long the agent decides before it lets others run
 FIRST_ADDRESS = int(ipaddress.IPv4Address("10.128.0.1"))
 
 
