@@ -13,6 +13,7 @@ import pydantic
 from pydantic.alias_generators import to_camel
 
 Runtime = Literal["process", "sim", "none"]
+Isolation = Literal["auto", "root", "userns", "plain"]
 
 
 class ConfigError(Exception):
@@ -47,6 +48,7 @@ class Config(pydantic.BaseModel):
     listen: Address = "127.0.0.1:6443"
     metrics_listen: Address = "127.0.0.1:9464"
     runtime: Runtime = "process"
+    isolation: Isolation = "auto"  # of pods: the most that is possible here, or less
     nodes: int = pydantic.Field(3, ge=1, le=10_000)  # simulated nodes, with runtime sim
     node_name: str = ""  # of this machine; empty: its host name
     controllers: tuple[str, ...] = ("*",)  # kube-controller-manager's syntax

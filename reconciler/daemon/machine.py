@@ -14,6 +14,7 @@ import shutil
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from reconciler.api import backend
 from reconciler.client import protocol
@@ -30,12 +31,14 @@ from reconciler.node import network as networks
 from reconciler.node.keeper import client as keeper
 from reconciler.node.keeper import launch
 from reconciler.node.runtimes import process, types
+from reconciler.node.runtimes.launch import Mode
 from reconciler.proxy import agent as proxy
 from reconciler.proxy.backends import nftables, userspace
 
 logger = logging.getLogger(__name__)
 
 UNPRIVILEGED_SERVICES = "127.96.0.0/16"
+MODES = ("root", "userns", "plain")  # the most isolated first
 DNS_OFFSET = 10  # of the service range, where Kubernetes' installers put it
 MAX_ANCESTORS = 64
 
@@ -48,7 +51,7 @@ NOTHING = "no root, no user namespaces: pods share the host's files and ports; s
 class Abilities:
     """What the keeper found that it may do."""
 
-    mode: str  # root, userns or plain
+    mode: Mode
     nft: str | None
 
     def service_range(self, config: Config) -> str:
@@ -59,8 +62,14 @@ async def explore(config: Config) -> Abilities:
     """Start the keeper unless it runs, and ask it."""
     await launch.launch(config.run_dir)
     found = await keeper.request(config.run_dir / launch.SOCKET, "hello")
-    mode = str(found["abilities"]["mode"])
-    return Abilities(mode, shutil.which("nft", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") if mode == "root" else None)
+    possible = str(found["abilities"]["mode"])
+    mode = possible if config.isolation == "auto" else config.isolation
+    if MODES.index(mode) < MODES.index(possible):
+        raise OSError(f"isolation {mode} is asked for, but only {possible} is possible here")
+    return Abilities(
+        cast(Mode, mode),
+        shutil.which("nft", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") if mode == "root" else None,
+    )
 
 
 class Machine:
@@ -87,6 +96,7 @@ class Machine:
             data_dir=config.data_dir,
             images={name: str(path) for name, path in config.images.items()},
             host_images=config.host_images,
+            mode=abilities.mode,
             share_host_network=abilities.mode == "plain",
         )
         self.runtime = process.ProcessRuntime(settings)

@@ -14,14 +14,12 @@ from reconciler.client import protocol
 from reconciler.daemon import exposition, heap, introspection, machine, narrator
 from reconciler.daemon.config import Config
 from reconciler.gitops import agent as gitops
-from reconciler.gitops import sync
 from reconciler.kit import clock as clocks
 from reconciler.kit import tasks
 from reconciler.loop import cache as caches
 from reconciler.loop import driver as drivers
 from reconciler.loop import events, perform
 from reconciler.model import errors, meta, plan
-from reconciler.model.roster import Roster
 from reconciler.node import logs
 from reconciler.proxy import plan as services
 from reconciler.store import autocompact, local
@@ -50,7 +48,7 @@ class Daemon:
         self.journal = await local.LocalJournal.open(config.data_dir, self.clock)
         self._closers.append(self.journal.close)
         self.abilities = await machine.explore(config) if config.runtime == "process" else None
-        self.api = apiserver.ApiServer(self.journal, self._roster(), self.clock, self._api_settings())
+        self.api = apiserver.ApiServer(self.journal, kinds.builtin(), self.clock, self._api_settings())
         await self.api.start()
         self._closers.append(self.api.close)
         await self._listen()
@@ -70,9 +68,6 @@ class Daemon:
         if folder is not None:
             await folder.synced()
         self.tasks.start(self._schedule(), "scheduler")
-
-    def _roster(self) -> Roster:
-        return kinds.builtin().with_kinds([sync.KIND])
 
     def _api_settings(self) -> apiserver.Settings:
         first, last = self.config.node_ports
