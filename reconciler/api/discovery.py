@@ -52,7 +52,8 @@ class Discovery:
         resources = []
         for kind in self._kinds(group, version):
             resources.append(_legacy(kind, kind.version(version)))
-            resources += [_legacy_sub(kind, sub) for sub in sorted(kind.subresources, key=lambda sub: sub.name)]
+            subs = kind.subresources if kind.custom else sorted(kind.subresources, key=lambda sub: sub.name)
+            resources += [_legacy_sub(kind, sub) for sub in subs]
         head: dict[str, Any] = {"kind": "APIResourceList"}
         if group:
             head["apiVersion"] = "v1"

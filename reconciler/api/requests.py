@@ -89,6 +89,7 @@ class Router:
         self.roster = roster
         self.route = lru_cache(maxsize=ROUTES_KEPT)(self._route)
         self.groups = frozenset(kind.group for kind in roster)
+        self.custom_groups = self.groups - frozenset(kind.group for kind in roster if not kind.custom)  # not ours: plain 404s
         self.versions = frozenset((kind.group, version.name) for kind in roster for version in kind.versions if version.served)
 
     def _route(self, path: str) -> Route | None:
@@ -102,9 +103,9 @@ class Router:
                 raise no_such_resource()
             return None
         kind = self.roster.of_resource(location.group, location.version, location.resource)
-        if kind is None or location.rest:
-            raise no_such_resource()
-        if (location.in_namespace and not kind.namespaced) or (kind.namespaced and location.name and not location.in_namespace):
+        if location.group in self.custom_groups and (kind is None or location.rest or _is_misplaced(kind, location)):
+            return None
+        if kind is None or location.rest or _is_misplaced(kind, location):
             raise no_such_resource()
         if location.subresource and kind.subresource(location.subresource) is None:
             raise no_such_resource()
@@ -120,6 +121,13 @@ class Router:
             watch=location.watch,
             path=decoded,
         )
+
+
+def _is_misplaced(kind: Kind, location: Location) -> bool:
+    """Whether a path has a namespace where the kind has none, or the other way round."""
+    if location.in_namespace:
+        return not kind.namespaced
+    return kind.namespaced and bool(location.name)
 
 
 def no_such_resource() -> errors.StatusError:

@@ -222,7 +222,13 @@ class Resources:
 
     async def _body(self, request: web.BaseRequest, route: requests.Route) -> bodies.Body:
         raw = await _read(request)
-        return bodies.parse(raw, request.headers.get("Content-Type", ""), route.kind.kind) if raw else bodies.Body({})
+        body = bodies.parse(raw, request.headers.get("Content-Type", ""), route.kind.kind) if raw else bodies.Body({})
+        if route.kind.custom and not route.subresource and isinstance(body.value, dict) and not body.value.get("kind"):
+            text = raw.decode("utf-8", "replace")
+            raise errors.bad_request(
+                f"the object provided is unrecognized (must be of type {route.kind.kind}): Object 'Kind' is missing in '{text}' ({text})"
+            )
+        return body
 
     async def _delete_body(self, request: web.BaseRequest) -> Any:
         raw = await _read(request)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reconciler.kinds import columns, pod_defaults, workload
+from reconciler.kinds import customresourcedefinition_rules as rules
 from reconciler.model import conditions, meta
 from reconciler.model.kind import Health, Kind, Version, status_of
 
@@ -86,11 +87,21 @@ def prepare_definition(definition: meta.Obj, old: meta.Obj | None) -> meta.Obj:
         status = old.get("status") or {}
     else:
         status = {"acceptedNames": {"plural": "", "kind": ""}, "conditions": None, "storedVersions": None}
+    return {**definition, "status": _with_storage_version(status, meta.spec(definition))}
+
+
+def prepare_definition_status(definition: meta.Obj, old: meta.Obj | None) -> meta.Obj:
+    kept = workload.keep_spec(definition, old)
+    return {**kept, "status": _with_storage_version(meta.status(kept), meta.spec(kept))}
+
+
+def _with_storage_version(status: Mapping[str, Any], spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What is stored is stored in the storage version from now on."""
     stored = list(status.get("storedVersions") or ())
-    for version in meta.spec(definition).get("versions") or ():
+    for version in spec.get("versions") or ():
         if version.get("storage") and version.get("name") not in stored:
             stored.append(version["name"])
-    return {**definition, "status": {**status, "storedVersions": stored or None}}
+    return {**status, "storedVersions": stored or None}
 
 
 def health_of_definition(definition: meta.Obj) -> Health:
@@ -119,7 +130,9 @@ KIND = Kind(
     ),
     subresources=(status_of("CustomResourceDefinition"),),
     prepare=prepare_definition,
-    prepare_status=workload.keep_spec,
+    prepare_status=prepare_definition_status,
+    validate=rules.refused,
+    validate_status=rules.refused_status,
     has_generation=True,
     columns=columns.DEFAULT,
     health=health_of_definition,

@@ -11,7 +11,7 @@ from reconciler.kinds import columns
 from reconciler.kinds import customresourcedefinition_objects as objects
 from reconciler.model import govalue, jsonpath, meta
 from reconciler.model.kind import Column, Kind, Subresource, Version, scale, status_of
-from reconciler.model.structural import default, prune, schema
+from reconciler.model.structural import default, numbers, prune, schema
 from reconciler.model.structural.schema import Structural
 
 VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")  # in discovery's order
@@ -25,7 +25,7 @@ def kind_of(definition: meta.Obj) -> Kind:
     schemas = {version["name"]: schema.parse((version.get("schema") or {}).get("openAPIV3Schema") or {}) for version in spec["versions"]}
     storage = next(version for version in spec["versions"] if version.get("storage"))
     forms = _Forms(spec["group"], schemas, storage["name"])
-    hub = _of_version(storage)
+    hub = _of_version(storage, names["kind"])
     return Kind(
         group=spec["group"],
         kind=names["kind"],
@@ -82,7 +82,7 @@ class _Forms:
 def _version(spec: Mapping[str, Any], version: Mapping[str, Any], forms: _Forms, hub: Mapping[str, Any]) -> Version:
     name = version["name"]
     structural = forms.schemas[name]
-    own = _of_version(version)
+    own = _of_version(version, spec["names"]["kind"])
     return Version(
         name=name,
         schema=structural.raw,
@@ -91,25 +91,25 @@ def _version(spec: Mapping[str, Any], version: Mapping[str, Any], forms: _Forms,
         from_hub=forms.read(name),
         served=bool(version.get("served")),
         deprecation=_deprecation(spec, version),
-        prune=lambda obj: prune.prune(obj, structural),
+        prune=lambda obj: prune.prune(numbers.canonical(obj), structural),
         validate=objects.validator(spec["names"]["kind"], version, structural),
         overrides={key: value for key, value in own.items() if value is not hub[key] and value != hub[key]},
     )
 
 
-def _of_version(version: Mapping[str, Any]) -> dict[str, Any]:
+def _of_version(version: Mapping[str, Any], kind: str) -> dict[str, Any]:
     return {
         "columns": _columns(version.get("additionalPrinterColumns")),
-        "subresources": _subresources(version),
+        "subresources": _subresources(version, kind),
         "selectable_fields": _selectable(version.get("selectableFields") or ()),
     }
 
 
-def _subresources(version: Mapping[str, Any]) -> tuple[Subresource, ...]:
+def _subresources(version: Mapping[str, Any], kind: str) -> tuple[Subresource, ...]:
     wanted = version.get("subresources") or {}
     found = []
     if wanted.get("status") is not None:
-        found.append(status_of(""))
+        found.append(status_of(kind))
     if (given := wanted.get("scale")) is not None:
         found.append(
             Subresource(

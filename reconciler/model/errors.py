@@ -57,7 +57,7 @@ def not_supported(path: str, value: Any, supported: Sequence[str]) -> FieldError
 
 
 def too_long(path: str, most: int) -> FieldError:
-    return FieldError(path, "FieldValueTooLong", f"Too long: may not be more than {most} bytes")
+    return FieldError(path, "FieldValueTooLong", f"Too long: may not be more than {most} {'byte' if most == 1 else 'bytes'}")
 
 
 def too_many(path: str, count: int, most: int) -> FieldError:

@@ -2,6 +2,7 @@
 
 from reconciler.api.admission import (
     default_toleration_seconds,
+    definition_terminating,
     namespace_lifecycle,
     priority,
     service_account,
@@ -19,5 +20,6 @@ def chain(*, mount_tokens: bool) -> Chain:
             priority.PRIORITY_CLASSES,
             default_toleration_seconds.PLUGIN,
             storage_object_in_use_protection.PLUGIN,
+            definition_terminating.PLUGIN,
         )
     )
