@@ -11,7 +11,7 @@ import functools
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,8 +132,8 @@ class LocalJournal:
         """Of superseded values on disk: what a compaction could free."""
         return self._history_bytes
 
-    async def commit(self, operations: Sequence[Operation], provenance: Provenance) -> tuple[Entry, ...]:
-        return await self._pipeline.commit(operations, provenance)
+    def commit(self, operations: Sequence[Operation], provenance: Provenance) -> Coroutine[Any, Any, tuple[Entry, ...]]:
+        return self._pipeline.commit(operations, provenance)
 
     def _published(self, steps: list[mvcc.Step]) -> None:
         for step in steps:

@@ -59,7 +59,7 @@ def validate(operations: Sequence[Operation]) -> None:
     """Raises ValueError for what no journal takes."""
     if len(operations) > MAX_OPERATIONS:
         raise ValueError(f"{len(operations)} operations in one transaction, at most {MAX_OPERATIONS} are possible")
-    if len({operation.key for operation in operations}) < len(operations):
+    if len(operations) > 1 and len({operation.key for operation in operations}) < len(operations):
         raise ValueError("a key appears twice in one transaction")
     for operation in operations:
         if not operation.key:
@@ -80,13 +80,13 @@ def conflict(operations: Sequence[Operation], lookup: Lookup) -> Conflict | None
 
 def writes(operations: Sequence[Operation], lookup: Lookup) -> tuple[Put | Remove, ...]:
     """The operations that take a revision: not a Check, nor the removal of nothing."""
-    return tuple(op for op in operations if isinstance(op, Put) or (isinstance(op, Remove) and lookup(op.key) is not None))
+    return tuple([op for op in operations if isinstance(op, Put) or (isinstance(op, Remove) and lookup(op.key) is not None)])
 
 
 def steps(operations: Sequence[Put | Remove], revision: int, lookup: Lookup) -> tuple[Step, ...]:
     """`operations` (from `writes`) numbered from `revision` on. One durable put makes the whole transaction durable."""
     durable = any(isinstance(op, Put) and op.durability is Durability.DURABLE for op in operations)
-    return tuple(_step(op, revision + offset, lookup(op.key), durable) for offset, op in enumerate(operations))
+    return tuple([_step(op, number, lookup(op.key), durable) for number, op in enumerate(operations, start=revision)])
 
 
 def _step(operation: Put | Remove, revision: int, old: Live | None, durable: bool) -> Step:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 
 from reconciler.store import disk, mvcc, writer
 from reconciler.store.provenance import Ledger, Record
-from reconciler.store.types import Conflict, Durability, Entry, Full, JournalError, Operation, Provenance, Put
+from reconciler.store.types import Durability, Entry, Full, JournalError, Operation, Provenance, Put
 
 log = logging.getLogger(__name__)
 
@@ -53,56 +53,55 @@ class Pipeline:
         """See types.Journal.commit."""
         mvcc.validate(operations)
         while True:
-            await self._admit(operations)
-            outcome = self._number(operations, provenance)
-            entries = outcome.result() if outcome.done() else await asyncio.shield(outcome)
+            while (blocker := self._blocker(operations)) is not None:
+                await self._settled(blocker)
+            entries = await self._number(operations, provenance).outcome
             if entries is not None:
                 return entries
 
-    async def _admit(self, operations: Sequence[Operation]) -> None:
-        """Wait until the transaction can be numbered. Raises Conflict, Full."""
-        while True:
-            if self._error is not None:
-                raise self._error
-            if self.full and any(isinstance(op, Put) and op.durability is Durability.DURABLE for op in operations):
-                raise Full(FULL)
-            if len(self._pending) >= PENDING:
-                await asyncio.wait([self._pending[0].outcome])
-                continue
-            found = mvcc.conflict(operations, self._draft.lookup)
-            if found is None:
-                return
-            seen = mvcc.conflict(operations, self._visible_now)
-            if seen is not None:
-                raise seen
-            # Only a write that may yet fail stands in the way: what comes of it decides.
-            await asyncio.wait([self._blocker(found).outcome])
+    def _blocker(self, operations: Sequence[Operation]) -> writer.Commit | None:
+        """What has to be decided before the transaction can be numbered. Raises Conflict, Full."""
+        if self._error is not None:
+            raise self._error
+        if self.full and any(isinstance(op, Put) and op.durability is Durability.DURABLE for op in operations):
+            raise Full(FULL)
+        if len(self._pending) >= PENDING:
+            return self._pending[0]
+        found = mvcc.conflict(operations, self._draft.lookup)
+        if found is None:
+            return None
+        seen = mvcc.conflict(operations, self._state.current.get)
+        if seen is not None:
+            raise seen
+        # Only a write that may yet fail stands in the way.
+        return self._draft.owner(found.key)
 
-    def _visible_now(self, key: str) -> mvcc.Live | None:
-        return self._state.current.get(key)
+    async def _settled(self, commit: writer.Commit) -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        commit.waiters += (waiter,)
+        await waiter
 
-    def _blocker(self, conflict: Conflict) -> writer.Commit:
-        owner = self._draft.owner(conflict.key)
-        assert owner is not None, "a conflict that is not visible comes from a staged write"
-        return owner
-
-    def _number(self, operations: Sequence[Operation], provenance: Provenance) -> asyncio.Future[tuple[Entry, ...] | None]:
-        writes = mvcc.writes(operations, self._draft.lookup)
-        ttls = [self._ttl_seconds(op.lease) if isinstance(op, Put) else 0.0 for op in writes]
+    def _number(self, operations: Sequence[Operation], provenance: Provenance) -> writer.Commit:
+        lookup = self._draft.lookup
+        writes = mvcc.writes(operations, lookup)
+        ttls = [self._ttl_seconds(op.lease) if isinstance(op, Put) and op.lease else 0.0 for op in writes]
         revision = self._draw(len(writes))
         commit = self._commit_of(provenance)
-        commit.steps = mvcc.steps(writes, revision, self._draft.lookup)
-        for step in commit.steps:
+        commit.steps = steps = mvcc.steps(writes, revision, lookup)
+        rows: list[disk.Row] = []
+        for step, ttl_seconds in zip(steps, ttls, strict=True):
             self._draft.stage(step, commit)
-            if not step.durable:
-                self.ledger.add(Record(step.change.revision, step.change.entry.key, provenance))
-        rows = [_row(step, provenance, ttl) for step, ttl in zip(commit.steps, ttls, strict=True) if step.durable]
+            if step.durable:
+                rows.append(_row(step, provenance, ttl_seconds))
+            else:
+                self.ledger.add(Record(step.change.entry.mod_revision, step.change.entry.key, provenance))
         if rows:
-            commit.carried = self.ledger.carry(_needed(commit.steps, provenance))
+            if self.ledger:
+                commit.carried = self.ledger.carry(_needed(steps, provenance))
             commit.rows = (*map(_husk, commit.carried), *rows)
-            commit.essential = not any(step.live is not None and step.durable for step in commit.steps)
+            commit.essential = not any(step.live is not None and step.durable for step in steps)
         self._enqueue(commit)
-        return commit.outcome
+        return commit
 
     def _enqueue(self, commit: writer.Commit) -> None:
         self._pending.append(commit)
@@ -124,7 +123,7 @@ class Pipeline:
             number = self._draw(1)
             commit = self._commit_of(Provenance("journal"))
             self._enqueue(commit)
-            if await asyncio.shield(commit.outcome) is not None:
+            if await commit.outcome is not None:
                 return number
 
     def _draw(self, count: int) -> int:
@@ -158,7 +157,7 @@ class Pipeline:
         if steps:
             self._visible(steps)
         for commit in ready:
-            commit.outcome.set_result(tuple(step.change.entry for step in commit.steps))
+            commit.answer(tuple([step.change.entry for step in commit.steps]))
         if self.ledger.overflowing:
             lives = self._state.current.values()
             self.ledger.sweep(revision for live in lives for revision in (live.entry.create_revision, live.spec_revision))
@@ -178,9 +177,9 @@ class Pipeline:
                 self._asked = self._reserved
                 self._exhausted = commit in lost
             if commit in lost and not commit.reserve:
-                commit.outcome.set_exception(Full(FULL))
+                commit.answer(Full(FULL))
             else:
-                commit.outcome.set_result(None)
+                commit.answer(None)
 
     def relieved(self) -> None:
         """There is space again."""
@@ -192,13 +191,13 @@ class Pipeline:
         pending, self._pending = self._pending, deque()
         self._draft.discard()
         for commit in pending:
-            commit.outcome.set_result(None)
+            commit.answer(None)
 
     async def drain(self, error: JournalError) -> int:
         """Take no more commits, wait for those in flight; the highest revision that was given out."""
         self._error = error
         while self._pending:
-            await asyncio.wait([self._pending[-1].outcome])
+            await self._settled(self._pending[-1])
         return self._next - 1
 
     def causes(self) -> list[int]:

@@ -62,6 +62,9 @@ class Ledger:
         """Nothing that was carried reached the disk."""
         self._carried.clear()
 
+    def __bool__(self) -> bool:
+        return bool(self._records)
+
     @property
     def overflowing(self) -> bool:
         return len(self._records) > 2 * VOLATILE_RECORDS

@@ -37,7 +37,7 @@ class Commit:
     """A transaction on its way to the disk and to its readers."""
 
     epoch: int
-    outcome: asyncio.Future[tuple[Entry, ...] | None]  # None: not written, number it again
+    outcome: asyncio.Future[tuple[Entry, ...] | None]  # None: not written, number it again; cancelled with its writer
     provenance: Provenance
     steps: tuple[Step, ...] = ()
     rows: tuple[disk.Row, ...] = ()
@@ -45,6 +45,19 @@ class Commit:
     essential: bool = False  # no durable put: allowed to use the reserve
     reserve: int = 0  # revisions up to here become usable
     written: bool = False  # as durable as it has to be
+    waiters: tuple[asyncio.Future[None], ...] = ()  # others that want to know when it is decided
+
+    def answer(self, result: tuple[Entry, ...] | Full | None) -> None:
+        """Tell everybody, who may have gone."""
+        if self.outcome.done():
+            pass
+        elif isinstance(result, Full):
+            self.outcome.set_exception(result)
+        else:
+            self.outcome.set_result(result)
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
 
 @dataclass(slots=True, eq=False)
