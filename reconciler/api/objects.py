@@ -65,6 +65,7 @@ class Objects:
 
     async def create(self, call: Call, body: Any, duplicates: Sequence[str] = ()) -> Done:
         """POST of an object in the caller's version; `duplicates` are the parser's complaints. Raises StatusError."""
+        await self.cache.fresh()
         twin = self.twins.find(call, body)
         if twin is not None:
             named = replace(call, name=meta.name(body))

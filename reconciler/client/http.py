@@ -6,6 +6,7 @@ server as the user and the user agent; causes and sources stay behind.
 """
 
 import asyncio
+import io
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -173,7 +174,7 @@ class HttpClient:
         if accept:
             headers["Accept"] = accept
         timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=CONNECT_SECONDS)
-        data = orjson.dumps(body) if body is not None else None
+        data = io.BytesIO(orjson.dumps(body)) if body is not None else None
         try:
             async with self._session.request(method, self._url + path, params=query, data=data, headers=headers, timeout=timeout) as answer:
                 raw = await answer.read()

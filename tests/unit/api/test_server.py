@@ -1,0 +1,114 @@
+"""The listeners, as clients meet them: who is served, what is bounded, how it stops."""
+
+import asyncio
+import io
+import pathlib
+import ssl
+from collections.abc import AsyncIterator
+
+import aiohttp
+import orjson
+import pytest
+
+from reconciler import kinds
+from reconciler.api import apiserver, bodies, server
+from reconciler.api.auth import certificates
+from reconciler.client import kubeconfig
+from reconciler.kit import clock
+from tests.unit.api.memory import MemoryJournal
+
+TOKEN = "s3cret"
+
+
+@pytest.fixture
+async def listening(tmp_path: pathlib.Path) -> AsyncIterator[server.HttpServer]:
+    (tmp_path / "tokens.csv").write_text(f'{TOKEN},jane,u1,"system:masters"\nweak,joe,u2\n')
+    api = apiserver.ApiServer(MemoryJournal(), kinds.builtin(), clock.SystemClock())
+    await api.start()
+    made = server.HttpServer(api, server.Listen(port=0, socket=tmp_path / "api.sock", token_file=tmp_path / "tokens.csv"), tmp_path)
+    await made.start()
+    yield made
+    await made.close()
+    await api.close()
+
+
+def trusting(listening: server.HttpServer) -> ssl.SSLContext:
+    """A client that trusts the server and has no certificate of its own."""
+    return ssl.create_default_context(cadata=listening.authority_pem.decode())
+
+
+async def ask(listening: server.HttpServer, path: str, **headers: str) -> tuple[int, dict[str, object]]:
+    async with aiohttp.ClientSession() as session, session.get(listening.url + path, ssl=trusting(listening), headers=headers) as answer:
+        raw = await answer.read()
+        return answer.status, orjson.loads(raw) if raw[:1] == b"{" else {}
+
+
+@pytest.mark.parametrize("path", ["/api", "/api/v1/pods", "/version", "/healthz", "/nothing", "/openapi/v3"])
+async def test_nothing_is_served_to_nobody(listening: server.HttpServer, path: str) -> None:
+    status, body = await ask(listening, path)
+    assert status == 401
+    assert body["reason"] == "Unauthorized"
+
+
+async def test_tokens_are_believed_and_judged(listening: server.HttpServer) -> None:
+    assert (await ask(listening, "/api/v1/pods", Authorization=f"Bearer {TOKEN}"))[0] == 200
+    assert (await ask(listening, "/api/v1/pods", Authorization="Bearer weak"))[0] == 403
+    assert (await ask(listening, "/api/v1/pods", Authorization="Bearer wrong"))[0] == 401
+
+
+async def test_a_certificate_of_another_authority_opens_nothing(listening: server.HttpServer, tmp_path: pathlib.Path) -> None:
+    other = certificates.Authority(tmp_path / "other", clock.SystemClock())
+    other.load_or_make()
+    pair = other.pair_for("admin", certificates.Identity("kubernetes-admin", ("system:masters",)))
+    context = trusting(listening)
+    context.load_cert_chain(pair.certificate, pair.key)
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(aiohttp.ClientError):
+            await session.get(listening.url + "/api", ssl=context)
+
+
+async def test_the_sockets_owner_is_admin(listening: server.HttpServer) -> None:
+    connector = aiohttp.UnixConnector(str(listening.listen.socket))
+    async with aiohttp.ClientSession(connector=connector) as session, session.get("http://x/readyz?verbose") as answer:
+        assert "readyz check passed" in await answer.text()
+
+
+async def test_bodies_and_headers_are_bounded(listening: server.HttpServer) -> None:
+    context = kubeconfig.load(listening.kubeconfig).ssl_context()
+    url = f"{listening.url}/api/v1/namespaces/default/configmaps"
+    async with aiohttp.ClientSession() as session:
+        body = io.BytesIO(b"x" * (bodies.MOST_BYTES + 1))
+        async with session.post(url, data=body, ssl=context, headers={"Content-Type": "application/json"}) as answer:
+            assert answer.status == 413
+        async with session.get(url, ssl=context, headers={"X-Long": "x" * 100_000}) as answer:
+            assert answer.status in (400, 431)
+
+
+async def test_stopping_ends_watches(listening: server.HttpServer) -> None:
+    context = kubeconfig.load(listening.kubeconfig).ssl_context()
+    url = f"{listening.url}/api/v1/pods?watch=1&resourceVersion=1"
+    async with aiohttp.ClientSession() as session, session.get(url, ssl=context) as answer:
+        assert answer.status == 200
+        await asyncio.wait_for(listening.close(), 10)
+        assert await answer.content.read() == b""
+
+
+async def test_a_taken_port_is_an_error(listening: server.HttpServer, tmp_path: pathlib.Path) -> None:
+    second = server.HttpServer(listening.server, server.Listen(port=listening.port), tmp_path)
+    with pytest.raises(OSError, match="address already in use"):
+        await second.start()
+    await second.close()
+
+
+async def test_long_lists_are_compressed_and_complete(listening: server.HttpServer) -> None:
+    context = kubeconfig.load(listening.kubeconfig).ssl_context()
+    url = f"{listening.url}/api/v1/namespaces/default/configmaps"
+    async with aiohttp.ClientSession() as session:
+        for number in range(8):
+            body = {"metadata": {"name": f"c{number}"}, "data": {"x": str(number) * 40_000}}
+            async with session.post(url, json=body, ssl=context) as answer:
+                assert answer.status == 201
+        async with session.get(url, ssl=context) as answer:
+            assert answer.headers["Content-Encoding"] == "gzip"
+            items = orjson.loads(await answer.read())["items"]
+        assert [item["data"]["x"][0] for item in items] == list("01234567")
