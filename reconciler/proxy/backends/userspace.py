@@ -182,13 +182,13 @@ class _Half(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self._dialing: asyncio.Task[None] | None = None
         self._has_ended = False  # nothing more comes from this side
+        self._early: list[bytes] = []  # came before the other side was there
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # not every event loop's transports inherit from it
         self.transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
         if self._listener is not None:
             self._listener.backend.opened(transport)
-            self.transport.pause_reading()
             client = str((transport.get_extra_info("peername") or ("", 0))[0])
             self._dialing = asyncio.get_running_loop().create_task(self._connect(self._listener, client), name="proxy-dial")
 
@@ -203,20 +203,31 @@ class _Half(asyncio.Protocol):
         except (OSError, TimeoutError):
             _reset(self.transport)
             return
-        if self.transport.is_closing() and self._peer.transport is not None:
+        assert self._peer.transport is not None
+        if self.transport.is_closing():
             self._peer.transport.abort()
+            return
+        self._peer.transport.writelines(self._early)
+        self._early.clear()
+        if self._has_ended:
+            self._peer.transport.write_eof()
         else:
             self.transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
         if self._peer is not None and self._peer.transport is not None:
             self._peer.transport.write(data)
+        elif self.transport is not None:
+            self._early.append(data)
+            self.transport.pause_reading()  # no more of it before there is somebody to take it
 
     def eof_received(self) -> bool:
         """Passes the end on; the connection lives until both sides have ended."""
         self._has_ended = True
         peer = self._peer
-        if peer is None or peer.transport is None or peer._has_ended:
+        if peer is None or peer.transport is None:
+            return self._dialing is not None
+        if peer._has_ended:
             return False
         if not peer.transport.is_closing():
             with contextlib.suppress(OSError):
