@@ -1,23 +1,29 @@
 """Pod addresses without privileges: every pod has a network namespace with nothing but its own loopback.
 
-An address out of 127.97.0.0-127.126.255.255 names the pod; all of 127.0.0.0/8 is local in every namespace, so it
-needs no configuration, and two pods may use the same ports. Who wants to reach a pod asks the keeper for a socket
-inside its namespace. What this cannot do: pods do not reach each other's addresses directly, only services, and
-nothing beyond the machine.
+Each pod gets an address of the pod range, which is made one of its loopback's. Two pods may use the same ports. Who
+wants to reach a pod asks the keeper for a socket inside its namespace. What this cannot do: pods do not reach each
+other's addresses directly, only services, and nothing beyond the machine.
 """
 
+import fcntl
 import hashlib
+import ipaddress
+import socket
+import struct
 from collections.abc import Sequence
 
 from reconciler.node.runtimes import types
 
-FIRST, NETWORKS = 97, 30  # second byte: 97 to 126; services are in 127.96.0.0/16
+SIOCSIFADDR, SIOCSIFNETMASK = 0x8916, 0x891C
+_REQUEST = struct.Struct("16sHH4s8x")  # struct ifreq with a sockaddr_in
+SECOND_ADDRESS = b"lo:1"
 
 
 class LoopbackNetwork:
     """Implements runtimes.types.Network; also finds the pod behind an address."""
 
-    def __init__(self) -> None:
+    def __init__(self, pod_range: str) -> None:
+        self._range = ipaddress.IPv4Network(pod_range)
         self._addresses: dict[str, str] = {}  # pod uid -> address
         self._pods: dict[str, str] = {}  # address -> pod uid
 
@@ -29,9 +35,7 @@ class LoopbackNetwork:
         if host_ports:
             raise types.RuntimeFailure("FailedCreatePodSandBox", "host ports need root: without it only node ports lead to a pod")
         if pod_uid not in self._addresses:
-            address = next(candidate for attempt in range(2**16) if (candidate := _address(pod_uid, attempt)) not in self._pods)
-            self._addresses[pod_uid] = address
-            self._pods[address] = pod_uid
+            self._take(pod_uid, self._free(pod_uid))
         return self._addresses[pod_uid]
 
     async def detach(self, pod_uid: str) -> None:
@@ -43,7 +47,24 @@ class LoopbackNetwork:
         """The uid of the pod that has an address."""
         return self._pods.get(address)
 
+    def address_of(self, pod_uid: str) -> str:
+        return self._addresses[pod_uid]
 
-def _address(pod_uid: str, attempt: int) -> str:
-    digest = hashlib.blake2b(f"{pod_uid}/{attempt}".encode(), digest_size=4).digest()
-    return f"127.{FIRST + digest[0] % NETWORKS}.{digest[1]}.{digest[2] % 254 + 1}"
+    def _take(self, pod_uid: str, address: str) -> None:
+        self._addresses[pod_uid] = address
+        self._pods[address] = pod_uid
+
+    def _free(self, pod_uid: str) -> str:
+        size = self._range.num_addresses - 2
+        first = int.from_bytes(hashlib.blake2b(pod_uid.encode(), digest_size=8).digest(), "big") % size
+        for step in range(size):
+            address = str(self._range.network_address + 1 + (first + step) % size)
+            if address not in self._pods:
+                return address
+        raise types.RuntimeFailure("FailedCreatePodSandBox", f"all {size} addresses of {self._range} are taken")
+
+
+def give(inside: socket.socket, address: str) -> None:
+    """Make `address` the loopback's of the namespace that the socket was made in. Raises OSError."""
+    for request, value in ((SIOCSIFADDR, address), (SIOCSIFNETMASK, "255.255.255.255")):
+        fcntl.ioctl(inside, request, _REQUEST.pack(SECOND_ADDRESS, socket.AF_INET, 0, socket.inet_aton(value)))

@@ -72,12 +72,14 @@ def container_status(
     probed = obs.probes.get((name, latest.attempt), observed.Probed())
     hooked = obs.hooks.get((name, latest.attempt))
     started = running and probed.started and (hooked is None or hooked.state == "done")
-    completed = init and not pods.is_sidecar(container) and latest.state == "exited" and latest.exit_code == 0
+    ready = started and probed.ready
+    if init and not pods.is_sidecar(container):
+        ready = latest.state == "exited" and latest.exit_code == 0
     status: Status = {
         "name": name,
         "state": state,
         "lastState": last if isinstance(last, Mapping) else {},
-        "ready": completed or (started and probed.ready),
+        "ready": ready,
         "restartCount": latest.attempt,
         "image": latest.image,
         "imageID": latest.image_id and f"sha256:{latest.image_id}",

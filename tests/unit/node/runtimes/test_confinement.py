@@ -1,0 +1,105 @@
+"""Capabilities, the seccomp filter, control groups: what confines a container."""
+
+import base64
+import os
+import pathlib
+import struct
+
+import pytest
+
+from reconciler.node.runtimes import capabilities, cgroups, seccomp, types
+
+ALLOW, KILL = 0x7FFF0000, 0x80000000
+
+
+def run(program: bytes, architecture: int, number: int, first: int = 0) -> int:
+    """What the kernel's interpreter would return for a system call."""
+    data = struct.pack("iIQ6Q", number, architecture, 0, first, 0, 0, 0, 0, 0)
+    code = [struct.unpack_from("HBBI", program, at) for at in range(0, len(program), 8)]
+    counter = accumulator = 0
+    while True:
+        operation, then, otherwise, value = code[counter]
+        counter += 1
+        if operation == 0x20:
+            accumulator = struct.unpack_from("I", data, value)[0]
+        elif operation == 0x06:
+            return int(value)
+        else:
+            holds = {0x15: accumulator == value, 0x35: accumulator >= value, 0x45: bool(accumulator & value)}[operation]
+            counter += then if holds else otherwise
+
+
+@pytest.mark.parametrize(
+    ("machine", "architecture", "mount", "read", "clone"), [("x86_64", 0xC000003E, 165, 0, 56), ("aarch64", 0xC00000B7, 40, 63, 220)]
+)
+def test_the_default_filter(machine: str, architecture: int, mount: int, read: int, clone: int) -> None:
+    program = base64.b64decode(seccomp.default_program(capabilities.DEFAULT, machine))
+    assert run(program, architecture, read) == ALLOW
+    assert run(program, architecture, mount) == 0x00050001
+    assert run(program, architecture, clone, 0x11) == ALLOW
+    assert run(program, architecture, clone, 0x10000000 | 0x11) == 0x00050001
+    assert run(program, architecture, 435) == 0x00050026
+    assert run(program, 0x40000003, read) == KILL
+    admin = base64.b64decode(seccomp.default_program(capabilities.DEFAULT | {"SYS_ADMIN"}, machine))
+    assert run(admin, architecture, mount) == ALLOW
+    assert run(admin, architecture, clone, 0x10000000) == ALLOW
+
+
+def test_personalities_and_x32() -> None:
+    program = base64.b64decode(seccomp.default_program(capabilities.DEFAULT, "x86_64"))
+    assert run(program, 0xC000003E, 135, 0x0008) == ALLOW
+    assert run(program, 0xC000003E, 135, 0x40000) == 0x00050001
+    assert run(program, 0xC000003E, 0x40000000 | 1) == 0x00050026
+    assert seccomp.default_program(capabilities.DEFAULT, "riscv64") == ""
+
+
+def test_capabilities() -> None:
+    assert capabilities.mask(capabilities.effective((), ())) == 0xA80425FB
+    assert capabilities.effective(("NET_ADMIN",), ("ALL",)) == {"NET_ADMIN"}
+    assert capabilities.effective(("CAP_SYS_TIME",), ("KILL",)) == capabilities.DEFAULT - {"KILL"} | {"SYS_TIME"}
+    assert capabilities.effective(("ALL",), ("MKNOD",)) == frozenset(capabilities.NAMES) - {"MKNOD"}
+    assert capabilities.effective((), (), privileged=True) == frozenset(capabilities.NAMES)
+
+
+RESOURCES = types.Resources(cpu_shares=1024, cpu_quota_us=50_000, memory_limit_bytes=1 << 20, pids_limit=10)
+
+
+def test_groups_of_version_2(tmp_path: pathlib.Path) -> None:
+    unit = tmp_path / "system.slice" / "keeper.service"
+    (unit / "leaf").mkdir(parents=True)
+    (unit / "cgroup.controllers").write_text("cpuset cpu io memory pids\n")
+    found = cgroups.detect("0::/system.slice/keeper.service/leaf\n", str(tmp_path))
+    assert found.bases == {"": str(unit)}
+    *parents, own = found.launch("u", "c", 1, RESOURCES)
+    assert [group["enter"] for group in parents] == [False, False]
+    assert own["dir"] == f"{unit}/reconciler/pod-u/c-1"
+    assert ["cpu.weight", "39"] in own["files"]
+    assert ["cpu.max", "50000 100000"] in own["files"]
+    assert ["memory.max", str(1 << 20)] in own["files"]
+
+
+def test_groups_of_version_1(tmp_path: pathlib.Path) -> None:
+    for controller in ("cpu", "memory"):
+        (tmp_path / controller / "own").mkdir(parents=True)
+    found = cgroups.detect("2:cpu:/own\n1:memory:/own\n3:pids:/own\n", str(tmp_path))
+    assert set(found.bases) == {"cpu", "memory"}
+    files = {group["dir"]: group["files"] for group in found.launch("u", "c", 0, RESOURCES)}
+    assert files[str(tmp_path / "memory/own/reconciler/pod-u/c-0")] == [["memory.limit_in_bytes", str(1 << 20)]]
+
+
+def test_no_groups_where_nothing_may_be_written(tmp_path: pathlib.Path) -> None:
+    assert cgroups.detect("0::/\n", str(tmp_path)).bases == {}
+
+
+def test_usage(tmp_path: pathlib.Path) -> None:
+    texts = {
+        "cpu.stat": "usage_usec 1500000\nnr_periods 4\nnr_throttled 1\n",
+        "memory.stat": "anon 100\nfile 50\ninactive_file 20\n",
+        "memory.current": "170\n",
+        "io.stat": "8:0 rbytes=10 wbytes=20 rios=1\n8:1 rbytes=1 wbytes=2\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    found = cgroups.usage({"": os.fspath(tmp_path)})
+    assert (found.cpu_seconds, found.cfs_throttled_periods, found.memory_working_set_bytes) == (1.5, 1, 150)
+    assert (found.read_bytes, found.write_bytes, found.memory_swap_bytes) == (11, 22, None)
