@@ -26,7 +26,7 @@ from reconciler.loop import cache as caches
 from reconciler.loop import perform
 from reconciler.model import errors, meta
 from reconciler.node import agent as nodes
-from reconciler.node import logs, rtnetlink
+from reconciler.node import logs, loopback, rtnetlink
 from reconciler.node import network as networks
 from reconciler.node.keeper import client as keeper
 from reconciler.node.keeper import launch
@@ -169,7 +169,7 @@ class Machine:
             return network, userspace.UserspaceBackend(userspace.HostDialer(), self._clock)
         if self._abilities.mode == "userns":
             self.notes.append(NOT_ROOT)
-            alone = reach.PodsAlone(self._settle_place, self._leave_place)
+            alone = reach.PodsAlone(self._config.pod_range, self._settle_place, self._leave_place)
             return alone, userspace.UserspaceBackend(reach.PodDialer(self.runtime, alone), self._clock)
         self.notes.append(NOTHING)
         return types.HostNetwork(self._address), userspace.UserspaceBackend(userspace.HostDialer(), self._clock)
@@ -177,6 +177,12 @@ class Machine:
     async def _settle_place(self, pod_uid: str) -> None:
         """A pod that is alone with its loopback gets the services and the names there."""
         assert isinstance(self._backend, userspace.UserspaceBackend)
+        assert isinstance(self._network, reach.PodsAlone)
+        try:
+            with await reach.opened(self.runtime, pod_uid, "udp", bind=("127.0.0.1", 0)) as inside:
+                loopback.give(inside, self._network.address_of(pod_uid))
+        except OSError as error:
+            raise types.RuntimeFailure("FailedCreatePodSandBox", f"giving the pod its address: {error}") from error
         await self._backend.add_place(reach.PodPlace(self.runtime, pod_uid))
         try:
             datagrams = await reach.opened(self.runtime, pod_uid, "udp", bind=(self._dns_address, 53))

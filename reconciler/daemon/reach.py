@@ -17,8 +17,8 @@ Told = Callable[[str], Awaitable[None]]  # of a pod uid
 class PodsAlone(loopback.LoopbackNetwork):
     """Pods with a loopback only; whoever connects them is told when one comes and goes."""
 
-    def __init__(self, came: Told, goes: Told) -> None:
-        super().__init__()
+    def __init__(self, pod_range: str, came: Told, goes: Told) -> None:
+        super().__init__(pod_range)
         self._came, self._goes = came, goes
 
     async def attach(self, pid: int, pod_uid: str, host_ports: Sequence[tuple[str, int, int]] = ()) -> str:
