@@ -4,6 +4,7 @@ Pure, after k8s.io/apiserver/pkg/registry/rest/delete.go and .../generic/registr
 dependents is the controllers' work; here the propagation policy only becomes a finalizer.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,12 +31,20 @@ RETURNS_OBJECT = frozenset(
 )  # fmt: skip
 
 
+def _nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`obj` is the object afterwards, unchanged where nothing is to be done; `gone` removes it."""
+    """`obj` is the object afterwards, unchanged where nothing is to be done; `gone` removes it.
+
+    `undo` gives back what the decision took (addresses, ports) when it does not come to be.
+    """
 
     obj: meta.Obj
     gone: bool = False
+    undo: Callable[[], None] = _nothing
 
 
 def delete(kind: Kind, obj: meta.Obj, options: DeleteOptions, now: float) -> Verdict:

@@ -166,7 +166,11 @@ class Objects:
             verdict = decide(current)
             try:
                 return await self._commit(call, verdict, current)
+            except errors.StatusError:
+                verdict.undo()
+                raise
             except types.Conflict as conflict:
+                verdict.undo()
                 current = Item.of(conflict.actual) if conflict.actual is not None and conflict.actual.value is not None else None
         raise call.conflict(MODIFIED)
 
@@ -175,6 +179,7 @@ class Objects:
             return Done(current, 0)
         obj = identity.unstamped(verdict.obj)
         if call.dry_run:
+            verdict.undo()
             return Done(_unsaved(obj, current), 0, created=current is None, gone=verdict.gone)
         key = types.key_of(call.kind.storage_id, call.namespace, call.name)
         operation = _removal(key, current) if verdict.gone else self._put(call, key, obj, current)
@@ -183,8 +188,10 @@ class Objects:
         except types.Full as full:
             raise errors.insufficient_storage(f"the journal accepts no writes but deletions: {full}") from full
         if verdict.gone:
-            self._released(call, verdict.obj)
+            self.services.release(call.kind, verdict.obj)
             return Done(Item(_with_revision(verdict.obj, entry.mod_revision), entry.mod_revision, b""), entry.mod_revision, gone=True)
+        if current is not None:
+            self.services.settle(call.kind, obj, current.obj)
         return Done(Item.of(entry), entry.mod_revision, created=current is None)
 
     def _put(self, call: Call, key: str, obj: meta.Obj, current: Item | None) -> types.Put:
@@ -238,9 +245,7 @@ class Objects:
         except errors.StatusError:
             release()
             raise
-        if call.dry_run:
-            release()
-        return deletion.Verdict(obj)
+        return deletion.Verdict(obj, undo=release)
 
     def _change(self, call: Call, obj: meta.Obj, current: Item, tracked: bool = False) -> deletion.Verdict:
         """The successor of `current` that an update in the caller's version asks for."""
@@ -264,11 +269,11 @@ class Objects:
         except errors.StatusError:
             release()
             raise
-        return self._succession(call, obj, current)
+        return self._succession(call, obj, current, release)
 
-    def _succession(self, call: Call, obj: meta.Obj, current: Item) -> deletion.Verdict:
+    def _succession(self, call: Call, obj: meta.Obj, current: Item, undo: allocators.Release = allocators.nothing) -> deletion.Verdict:
         """An update that takes the last finalizer of an object which is being deleted removes it."""
-        return deletion.Verdict(obj, gone=meta.is_deleting(current.obj) and deletion.is_finished(call.kind, obj))
+        return deletion.Verdict(obj, gone=meta.is_deleting(current.obj) and deletion.is_finished(call.kind, obj), undo=undo)
 
     def _validate(self, call: Call, obj: meta.Obj, old: meta.Obj | None) -> None:
         kind = call.kind
@@ -290,9 +295,6 @@ class Objects:
 
     def _current(self, call: Call) -> Item | None:
         return self.cache.get(call.kind.storage_id, call.namespace, call.name)
-
-    def _released(self, call: Call, obj: meta.Obj) -> None:
-        self.services.release(call.kind, obj)
 
 
 def same_object(obj: meta.Obj, current: Item) -> bool:

@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.client import protocol
 from reconciler.model import errors, meta, plan
-from tests.unit.api.world import ORIGIN, config_map, pod, world
+from tests.unit.api.world import ORIGIN, config_map, pod, service, world
 
 
 async def test_the_server_writes_its_own_metadata() -> None:
@@ -157,3 +157,20 @@ async def test_dry_run_of_an_update_shows_the_outcome_and_keeps_the_object() -> 
         assert tried.obj["data"] == {"x": "y"}
         assert tried.revision == 0
         assert "data" not in await w.client.get("configmaps", "default", "a")
+
+
+async def test_a_service_gives_back_what_it_does_not_come_to_hold() -> None:
+    async with world(service_range="10.0.0.0/29", node_ports=range(30000, 30001)) as w:
+        w.journal.full = True
+        for _ in range(8):
+            with pytest.raises(errors.StatusError) as refused:
+                await w.create("services", service("s", type="NodePort"))
+            assert refused.value.code == 507
+        w.journal.full = False
+        await w.create("services", service("s", type="NodePort"), dry_run=True)
+        await w.create("services", service("s", type="NodePort"))
+        plain = {"spec": {"type": "ClusterIP", "ports": [{"port": 80, "nodePort": None}], "externalTrafficPolicy": None}}
+        await w.patch("services", "s", plain)
+        await w.create("services", service("t", type="NodePort"))
+        await w.delete("services", "t")
+        await w.create("services", service("u", type="NodePort"))
