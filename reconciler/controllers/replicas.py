@@ -127,7 +127,7 @@ def _next_available(owner: meta.Obj, active: Sequence[meta.Obj], now: float) -> 
 def _waiting(owner: meta.Obj, active: Sequence[meta.Obj], now: float) -> Iterable[plan.Waiting]:
     late = sum(not pod.is_available(one, workload.min_ready_seconds(owner), now) for one in active)
     if late:
-        yield plan.Waiting(f"{late} of {workload.replicas(owner)} pods of {owner['kind']} {meta.name(owner)} to become available")
+        yield plan.Waiting(f"{late} pods of {owner['kind']} {meta.name(owner)} to become available")
 
 
 @dataclass(frozen=True, slots=True)
