@@ -9,14 +9,15 @@ from tests.unit.scheduler import world
 KEYS = ("zone", "rack", "disk")
 VALUES = ("a", "b", "1", "2")
 APPS = ("web", "db")
-NAMESPACES = ("default", "other")
+NAMESPACES = ("default", "default", "default", "other")
 HOSTNAME = "kubernetes.io/hostname"
 EFFECTS = ("NoSchedule", "NoExecute", "PreferNoSchedule")
 IMAGES = ("i:latest", "big:1")
 
-labels = st.dictionaries(st.sampled_from(KEYS), st.sampled_from(VALUES), max_size=3)
-apps = st.fixed_dictionaries({}, optional={"app": st.sampled_from(APPS), "tier": st.sampled_from(("x", "y"))})
-topology = st.sampled_from((HOSTNAME, "zone", "rack"))
+labels = st.fixed_dictionaries({"zone": st.sampled_from("ab")}, optional={key: st.sampled_from(VALUES) for key in KEYS[1:]})
+wanted_labels = st.dictionaries(st.sampled_from(KEYS), st.sampled_from(VALUES), max_size=1)
+apps = st.fixed_dictionaries({"app": st.sampled_from(APPS)}, optional={"tier": st.sampled_from(("x", "y"))})
+topology = st.sampled_from((HOSTNAME, "zone", "zone", "rack"))
 
 
 def taint() -> st.SearchStrategy[dict[str, str]]:
@@ -65,14 +66,11 @@ def node_term(names: list[str]) -> st.SearchStrategy[dict[str, Any]]:
 
 
 label_selector = st.one_of(
+    st.just({}),
+    st.just({"matchLabels": {"app": "web"}}),
+    st.fixed_dictionaries({"matchLabels": st.dictionaries(st.just("app"), st.sampled_from(APPS), max_size=1)}),
+    st.fixed_dictionaries({"matchExpressions": st.lists(expression(("app", "tier"), ("web", "x"), numbers=False), max_size=1)}),
     st.none(),
-    st.fixed_dictionaries(
-        {},
-        optional={
-            "matchLabels": st.dictionaries(st.just("app"), st.sampled_from(APPS), max_size=1),
-            "matchExpressions": st.lists(expression(("app", "tier"), ("web", "x"), numbers=False), max_size=1),
-        },
-    ),
 )
 
 
@@ -82,9 +80,9 @@ def pod_term(draw: st.DrawFn) -> dict[str, Any]:
     selector = draw(label_selector)
     if selector is not None:
         found["labelSelector"] = selector
-    if draw(st.booleans()):
+    if draw(st.integers(0, 3)) == 0:
         found["namespaces"] = draw(st.lists(st.sampled_from(NAMESPACES), max_size=2))
-    if draw(st.booleans()):
+    if draw(st.integers(0, 3)) == 0:
         found["namespaceSelector"] = draw(st.sampled_from([{}, {"matchLabels": {"team": "red"}}]))
     return found
 
@@ -162,14 +160,14 @@ def container(draw: st.DrawFn) -> dict[str, Any]:
 def pods(draw: st.DrawFn, name: str, names: list[str], on: str = "") -> dict[str, Any]:
     spec: dict[str, Any] = {"tolerations": draw(st.lists(toleration(), max_size=2))}
     if draw(st.booleans()):
-        spec["nodeSelector"] = draw(labels)
+        spec["nodeSelector"] = draw(wanted_labels)
     spec["affinity"] = draw(affinity(names))
     spec["topologySpreadConstraints"] = draw(st.lists(spread(), max_size=2))
     spec["hostNetwork"] = draw(st.sampled_from((False, False, True)))
     if on:
         spec["nodeName"] = on
     made = world.pod(
-        name, namespace=draw(st.sampled_from(NAMESPACES)), labels=draw(apps), deleting=bool(on) and draw(st.booleans()), **spec
+        name, namespace=draw(st.sampled_from(NAMESPACES)), labels=draw(apps), deleting=bool(on) and draw(st.integers(0, 3)) == 0, **spec
     )
     made["spec"]["containers"] = draw(st.lists(container(), min_size=1, max_size=2))
     init = draw(st.lists(container(), max_size=2))
@@ -196,10 +194,52 @@ def nodes(draw: st.DrawFn, name: str) -> dict[str, Any]:
 @st.composite
 def clusters(draw: st.DrawFn) -> tuple[world.World, dict[str, Any]]:
     """A world and a pending pod."""
-    names = [f"n{number}" for number in range(draw(st.integers(1, 5)))]
+    names = [f"n{number}" for number in range(draw(st.integers(1, 4)))]
     made = world.World([world.namespace("default", team="red"), world.namespace("other", team="blue")])
     for name in names:
         made.add(draw(nodes(name)))
-    for number in range(draw(st.integers(0, 6))):
+    for number in range(draw(st.integers(0, 8))):
         made.add(draw(pods(f"e{number}", names, on=draw(st.sampled_from(names)))))
     return made, draw(pods("p", names))
+
+
+@st.composite
+def focused(draw: st.DrawFn, rule: str) -> tuple[world.World, dict[str, Any]]:
+    """A world that is about little but `rule`: many small pods with few labels, so that its counts and limits matter."""
+    names = [f"n{number}" for number in range(draw(st.integers(2, 4)))]
+    made = world.World([world.namespace("default", team="red"), world.namespace("other", team="blue")])
+    for name in names:
+        node = world.node(name, labels=draw(labels), taints=draw(st.lists(taint(), max_size=1)) if "Taint" in rule else [])
+        made.add(node)
+    if rule == "ImageLocality":
+        for name in names:
+            images = [{"names": [image], "sizeBytes": draw(st.integers(20, 60)) * 2**20} for image in IMAGES if draw(st.booleans())]
+            made.add(world.node(name, images=images))
+    for number in range(draw(st.integers(2, 10))):
+        more = draw(related()) if rule == "InterPodAffinity" and draw(st.booleans()) else {}
+        deleting = draw(st.integers(0, 4)) == 0
+        made.add(world.pod(f"e{number}", labels=draw(apps), on=draw(st.sampled_from(names)), deleting=deleting, **more))
+    spec: dict[str, Any] = {}
+    if rule == "PodTopologySpread":
+        spec = {"topologySpreadConstraints": draw(st.lists(spread(), min_size=1, max_size=2))}
+        spec["nodeSelector"] = draw(wanted_labels)
+    elif rule == "InterPodAffinity":
+        spec = draw(related())
+    elif rule == "NodeAffinity":
+        spec = {"affinity": draw(affinity(names))}
+    pod = world.pod("p", draw(resources())["requests"], labels=draw(apps), image=draw(st.sampled_from(("i", "big:1"))), **spec)
+    return made, pod
+
+
+@st.composite
+def related(draw: st.DrawFn) -> dict[str, Any]:
+    """Affinity to and against pods, of one kind or two."""
+    found: dict[str, Any] = {}
+    required, preferred = "requiredDuringSchedulingIgnoredDuringExecution", "preferredDuringSchedulingIgnoredDuringExecution"
+    for kind in draw(st.sets(st.sampled_from(("podAffinity", "podAntiAffinity")), min_size=1)):
+        if draw(st.booleans()):
+            found[kind] = {required: draw(st.lists(pod_term(), min_size=1, max_size=2))}
+        else:
+            weighted = st.fixed_dictionaries({"weight": st.integers(1, 100), "podAffinityTerm": pod_term()})
+            found[kind] = {preferred: draw(st.lists(weighted, min_size=1, max_size=2))}
+    return {"affinity": found}

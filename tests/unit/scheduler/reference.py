@@ -22,7 +22,7 @@ def number(text: str) -> Decimal:
     return Decimal(text.removesuffix("m")) / 1000 if text.endswith("m") else Decimal(text)
 
 
-def requests(pod: Obj, usual: Mapping[str, Decimal] = {}) -> dict[str, Decimal]:  # noqa: B006 - never changed
+def requests(pod: Obj, usual: Mapping[str, Decimal] = {}) -> dict[str, Decimal]:
     """Containers run together; init containers one after the other before them, sidecars stay."""
 
     def one(container: Obj) -> dict[str, Decimal]:
@@ -50,7 +50,7 @@ def offered(node: Obj) -> dict[str, Decimal]:
     return {name: number(value) for name, value in node["status"]["allocatable"].items()}
 
 
-def used(world: World, node: Obj, usual: Mapping[str, Decimal] = {}) -> dict[str, Decimal]:  # noqa: B006
+def used(world: World, node: Obj, usual: Mapping[str, Decimal] = {}) -> dict[str, Decimal]:
     total: dict[str, Decimal] = {}
     for pod in world.pods_on(node):
         for name, value in requests(pod, usual).items():

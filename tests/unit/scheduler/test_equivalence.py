@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from reconciler.scheduler import roster, rules
 from tests.unit.scheduler import clusters, reference
 from tests.unit.scheduler.world import World
 
 Cluster = tuple[World, dict[str, object]]
-many = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+many = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 def reasons(rule: rules.Filter, case: rules.Case, rows: rules.Rows) -> list[set[str]]:
@@ -25,7 +26,7 @@ def test_filter(name: str) -> None:
     rule = next(one for one in roster.all_filters() if one.name == name)
 
     @many
-    @given(clusters.clusters())
+    @given(st.one_of(clusters.clusters(), clusters.focused(name), clusters.focused(name)))
     def check(cluster: Cluster) -> None:
         world, pod = cluster
         expected = [reference.FILTERS[name](world, pod, node) for node in world.nodes]
@@ -41,7 +42,7 @@ def test_score(name: str) -> None:
     rule = next(one for one in roster.all_scores() if one.name == name)
 
     @many
-    @given(clusters.clusters())
+    @given(st.one_of(clusters.clusters(), clusters.focused(name), clusters.focused(name)))
     def check(cluster: Cluster) -> None:
         world, pod = cluster
         rows = np.arange(world.table.size, dtype=np.intp)[::2]
