@@ -10,6 +10,7 @@ from reconciler.model import meta
 from reconciler.model.kind import Kind
 
 QUIET = frozenset({"events", "leases.coordination.k8s.io", "endpoints", "endpointslices.discovery.k8s.io", "controllerrevisions.apps"})
+BOOKKEEPING = ("metadata.annotations", "metadata.finalizers", "metadata.ownerReferences")
 MAX_CHANGES = 3  # of one object on one line
 
 
@@ -28,7 +29,7 @@ def line(kind: Kind, old: meta.Obj | None, new: meta.Obj | None) -> str | None:
         return _pod_line(label, old, new)
     if meta.is_deleting(new) and not meta.is_deleting(old):
         return f"- {label} (terminating)"
-    changes = list(map(str, diff.between(old, new)))
+    changes = [str(change) for change in diff.between(old, new) if not change.path.startswith(BOOKKEEPING)]
     if not changes:
         return None
     more = f" and {len(changes) - MAX_CHANGES} more" if len(changes) > MAX_CHANGES else ""
