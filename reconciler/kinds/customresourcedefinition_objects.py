@@ -5,9 +5,11 @@ An update is ratcheted: what is refused but was so before, and is unchanged, pas
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from reconciler.model import errors, govalue, meta, metadata, names
+from reconciler.model.cel import rules
 from reconciler.model.errors import FieldError
 from reconciler.model.kind import ValidateForm
 from reconciler.model.structural import correlate, embedded, lists, validate
@@ -19,10 +21,24 @@ PREFER_PATH = "prefer a domain-qualified finalizer name including a path (/) to 
 PREFER_DOMAIN = "prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers"
 
 
+# With one of these, the rules are not asked: they could not rely on types.
+BLOCKING = frozenset({"FieldValueNotSupported", "FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "FieldValueTypeInvalid"})
+NOT_CHECKED = errors.invalid(
+    "<nil>",
+    None,
+    "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation",
+)
+
+
 def validator(kind: str, version: Mapping[str, Any], structural: Structural) -> ValidateForm:
     """The validation of one version's objects; schemas compile when the first object comes."""
     scale = (version.get("subresources") or {}).get("scale")
     checks: dict[str, validate.Check] = {}
+    has_rules = rules.has_rules(structural)
+
+    @cache
+    def compiled_rules() -> rules.Rules:
+        return rules.Rules(structural, is_root=True)
 
     def check_of(part: str, schema: Structural) -> validate.Check:
         if part not in checks:
@@ -46,7 +62,14 @@ def validator(kind: str, version: Mapping[str, Any], structural: Structural) -> 
         found += embedded.refused(obj, structural, metadata.refused_embedded)
         if old is None or not lists.duplicates(old, structural):
             found += lists.duplicates(obj, structural)
-        return found, ()
+        if not has_rules:
+            return found, ()
+        if any(error.reason in BLOCKING for error in found):
+            return [*found, NOT_CHECKED], ()
+        report = rules.Report()
+        link = correlate.Link(structural, old) if old is not None else None
+        compiled_rules().judge(obj, "", link, report)
+        return found + report.errors, report.warnings
 
     return refused
 

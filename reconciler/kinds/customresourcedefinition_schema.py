@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from reconciler.kinds import customresourcedefinition_cel as cel
 from reconciler.model import errors, metadata
 from reconciler.model.errors import FieldError
 from reconciler.model.structural import check, correlate, embedded, fieldpath, prune, validate
@@ -40,7 +41,9 @@ def refused(schema: Schema, path: str, *, has_status: bool) -> list[FieldError]:
         checked = check.refused(schema, path) or list(_defaults(structural.parse(schema), path))
     found += checked
     walk = _Walk()
-    found += [*walk.of(schema, path, True)]
+    found += walk.of(schema, path, True)
+    if not found and not field:
+        found += cel.refused(structural.parse(schema), path)
     if field and not found:
         found.append(errors.invalid(path, "", f"OpenAPIV3Schema '{field.removeprefix('$')}' is not supported"))
     return found
