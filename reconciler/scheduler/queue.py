@@ -1,8 +1,8 @@
 """Pods that wait for a node: who is next, who has to wait, and what wakes whom.
 
 - active: ready, by priority and then by how long they have been ready;
-- backing off: woken or failed a short while ago; the wait doubles with every attempt. While nothing is active the
-  earliest of those that only found no node is taken before its time, as kube-scheduler does;
+- backing off: woken or failed a short while ago; the wait doubles with every attempt. While nothing is active those
+  that only found no node are taken before their time, the highest priority first;
 - unschedulable: no node fitted; they sleep until a change that takes away one of the reasons they met, or five
   minutes;
 - gated: spec.schedulingGates hold them.
@@ -62,6 +62,7 @@ class Queue:
         self._waiting: dict[meta.Key, Waiting] = {}
         self._active: list[tuple[int, int, meta.Key]] = []  # -priority, ticket, key
         self._backoff: list[tuple[float, int, meta.Key]] = []  # ready at, ticket, key
+        self._early: list[tuple[int, int, meta.Key]] = []  # -priority, ticket, key of those in `_backoff` that may be early
         self._sleeping: dict[Waker, dict[meta.Key, None]] = {}
         self._tickets = 0
         self._counts = dict.fromkeys(Place, 0)
@@ -160,7 +161,8 @@ class Queue:
     def is_ready(self, now: float) -> bool:
         """Whether `pop` would find a pod."""
         deadline = self.next_deadline()
-        return self._counts[Place.ACTIVE] > 0 or (deadline is not None and (deadline <= now or self._early() is not None))
+        self._drop_stale(self._early, Place.BACKOFF)
+        return self._counts[Place.ACTIVE] > 0 or bool(self._early) or (deadline is not None and deadline <= now)
 
     def _helps(self, waker: Waker, kind: str, old: meta.Obj | None, new: meta.Obj | None) -> bool:
         shape, names = waker
@@ -191,25 +193,20 @@ class Queue:
             self._activate(key, self._waiting[key])
 
     def _pop_active(self) -> Waiting | None:
-        while self._active:
-            _, ticket, key = heapq.heappop(self._active)
-            if self._is_current(key, ticket, Place.ACTIVE):
-                return self._waiting[key]
-        return None
+        self._drop_stale(self._active, Place.ACTIVE)
+        return self._waiting[heapq.heappop(self._active)[2]] if self._active else None
 
     def _pop_early(self) -> Waiting | None:
-        key = self._early()
-        if key is None:
+        self._drop_stale(self._early, Place.BACKOFF)
+        if not self._early:
             return None
-        self._leave(key, self._waiting[key])
-        return self._waiting[key]
+        waiting = self._waiting[heapq.heappop(self._early)[2]]
+        waiting.ticket = 0
+        return waiting
 
-    def _early(self) -> meta.Key | None:
-        """Of the pods that back off the first, unless an error is what it backs off from."""
-        if self.next_deadline() is None:
-            return None
-        key = self._backoff[0][2]
-        return None if self._waiting[key].failed else key
+    def _drop_stale(self, heap: list[tuple[int, int, meta.Key]], place: Place) -> None:
+        while heap and not self._is_current(heap[0][2], heap[0][1], place):
+            heapq.heappop(heap)
 
     def _activate(self, key: meta.Key, waiting: Waiting) -> None:
         self._enter(waiting, Place.ACTIVE)
@@ -221,6 +218,8 @@ class Queue:
         self._tickets += 1
         waiting.ticket = self._tickets
         heapq.heappush(self._backoff, (self._ready_at(waiting), waiting.ticket, key))
+        if not waiting.failed:
+            heapq.heappush(self._early, (-waiting.shape.priority, waiting.ticket, key))
 
     def _enter(self, waiting: Waiting, place: Place) -> None:
         self._counts[waiting.place] -= 1
