@@ -64,6 +64,7 @@ class Services:
         try:
             obj = self._with_address(obj, old, taken, held)
             obj = self._with_ports(obj, taken, held)
+            obj = self._with_health_port(obj, taken, held)
         except errors.StatusError:
             release()
             raise
@@ -148,14 +149,29 @@ class Services:
                 self._ports[number, protocol] = _owner(obj)
                 taken.append((number, protocol))
             elif (number, protocol) not in held and (number, protocol) not in taken:
-                self._take_port(obj, index, number, protocol)
+                self._take_port(obj, f"spec.ports[{index}].nodePort", number, protocol)
                 taken.append((number, protocol))
             numbers[port["port"]] = number
             ports.append({**port, "nodePort": number})
         return meta.put(obj, ("spec", "ports"), ports)
 
-    def _take_port(self, obj: meta.Obj, index: int, number: int, protocol: str) -> None:
-        path = f"spec.ports[{index}].nodePort"
+    def _with_health_port(self, obj: meta.Obj, taken: list[Any], held: frozenset[Any]) -> meta.Obj:
+        """Where a load balancer asks a node whether it has endpoints of its own."""
+        spec = meta.spec(obj)
+        if spec.get("type") != "LoadBalancer" or spec.get("externalTrafficPolicy") != "Local":
+            return obj
+        number = spec.get("healthCheckNodePort", 0)
+        if (number, "TCP") in held:
+            return obj
+        if number:
+            self._take_port(obj, "spec.healthCheckNodePort", number, "TCP")
+        else:
+            number = self._any_port(obj, "TCP")
+            self._ports[number, "TCP"] = _owner(obj)
+        taken.append((number, "TCP"))
+        return meta.put(obj, ("spec", "healthCheckNodePort"), number)
+
+    def _take_port(self, obj: meta.Obj, path: str, number: int, protocol: str) -> None:
         if number not in self.node_ports:
             valid = f"{self.node_ports.start}-{self.node_ports.stop - 1}"
             raise _refused(

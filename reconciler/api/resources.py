@@ -25,6 +25,11 @@ from reconciler.store.types import Provenance
 
 ROWS_AT_ONCE = 200  # rows or items made between two turns of the event loop
 
+PODS_STAY = (
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set"
+    " propagationPolicy=Orphan to suppress this warning"
+)
+
 
 class Resources:
     def __init__(self, server: ApiServer, node: NodeBackend | None) -> None:
@@ -96,6 +101,8 @@ class Resources:
         wanted, dry_run = options.delete(query, await self._delete_body(request))
         call = replace(self._call(request, route, user, "delete", options.NO_OPTIONS), dry_run=dry_run)
         form = _form(request, route, query, many=False)
+        if route.kind.id == "jobs.batch" and wanted.propagation is None:
+            call.warn(PODS_STAY)
         done = await self.server.objects.delete(call, wanted)
         if done.gone and route.kind.id not in deletion.RETURNS_OBJECT:
             return _revised(self._any(200, _success(call, done), replace(form, shape=""), call), done)
@@ -235,6 +242,8 @@ class Resources:
         if not raw:
             return None
         media = bodies.media_type(request.headers.get("Content-Type", "")) or wire.JSON
+        if media not in (wire.JSON, wire.YAML, wire.PROTOBUF):
+            raise bodies.unsupported(bodies.UNKNOWN_FORMAT)
         if media == wire.YAML:
             return bodies.parse_yaml(raw, "DeleteOptions").value
         if media == wire.PROTOBUF:

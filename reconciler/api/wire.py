@@ -97,7 +97,7 @@ def _ranges(accept: str) -> list[_Range]:
             quality = float(pairs.pop("q", "1"))
         except ValueError:
             quality = 0.0
-        found.append(_Range(media.lower(), pairs, quality))
+        found.append(_Range(media, pairs, quality))
     return sorted(found, key=lambda wanted: -wanted.quality)
 
 

@@ -3,7 +3,11 @@
 from reconciler.api.admission.chain import Attributes, Plugin
 from reconciler.model import meta
 
-FINALIZERS = {"persistentvolumes": "kubernetes.io/pv-protection", "persistentvolumeclaims": "kubernetes.io/pvc-protection"}
+FINALIZERS = {
+    "persistentvolumes": "kubernetes.io/pv-protection",
+    "persistentvolumeclaims": "kubernetes.io/pvc-protection",
+    "volumeattributesclasses.storage.k8s.io": "kubernetes.io/vac-protection",
+}
 
 
 def admit(attributes: Attributes, obj: meta.Obj) -> meta.Obj:

@@ -1,0 +1,38 @@
+"""Which container's log, and which part of it."""
+
+import pytest
+
+from reconciler.api import logs
+from reconciler.model import errors
+
+NOW = 1_700_000_000.0
+TWO = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "a"}, {"name": "b"}], "initContainers": [{"name": "i"}]}}
+
+
+def test_one_container_needs_no_name() -> None:
+    assert logs.container_of({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "a"}]}}, "") == "a"
+
+
+def test_several_need_one() -> None:
+    with pytest.raises(errors.StatusError, match=r"choose one of: \[a b\] or one of the init containers: \[i\]"):
+        logs.container_of(TWO, "")
+    assert logs.container_of(TWO, "i") == "i"
+    marked = {**TWO, "metadata": {"name": "p", "annotations": {"kubectl.kubernetes.io/default-container": "b"}}}
+    assert logs.container_of(marked, "") == "b"
+
+
+def test_an_unknown_container_is_refused() -> None:
+    with pytest.raises(errors.StatusError, match="container x is not valid for pod p"):
+        logs.container_of(TWO, "x")
+
+
+def test_options_are_read_and_checked() -> None:
+    found = logs.options_of({"follow": "true", "tailLines": "5", "sinceSeconds": "60"}, NOW)
+    assert (found.follow, found.tail_lines, found.since) == (True, 5, NOW - 60)
+    assert logs.options_of({"sinceTime": "2023-11-14T22:13:20Z"}, NOW).since == NOW
+    for bad in ({"tailLines": "-1"}, {"limitBytes": "0"}, {"sinceSeconds": "1", "sinceTime": "2023-11-14T22:13:20Z"}):
+        with pytest.raises(errors.StatusError) as refused:
+            logs.options_of(bad, NOW)
+        assert refused.value.code == 422
+    with pytest.raises(errors.StatusError, match="ParseInt"):
+        logs.options_of({"tailLines": "x"}, NOW)
