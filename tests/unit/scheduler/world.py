@@ -71,9 +71,9 @@ class World:
     def case(self, pod: meta.Obj, arguments: Mapping[str, Any] = meta.EMPTY) -> rules.Case:
         return rules.Case(self.table, self, self.table.shapes.of(pod), arguments, pod_facts.node_name(pod))
 
-    def planner(self, profile: config.Profile | None = None) -> decisions.Planner:
+    def planner(self, profile: config.Profile | None = None, seed: int = decisions.SEED) -> decisions.Planner:
         chosen = profile or config.default_profile()
-        return decisions.Planner(self.table, self, {chosen.name: chosen})
+        return decisions.Planner(self.table, self, {chosen.name: chosen}, seed)
 
     def get(self, kind: str, namespace: str, name: str) -> meta.Obj | None:
         return self.objects[kind].get((namespace, name))
