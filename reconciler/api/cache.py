@@ -279,6 +279,8 @@ class Cache:
             subscriber(self.revision, steps)
 
     async def _reached(self, revision: int) -> None:
+        if self.revision >= revision:  # reached before this coroutine had its first turn
+            return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((revision, future))
         await future
