@@ -49,7 +49,9 @@ def refusal(pod: meta.Obj, node: meta.Obj, others: Iterable[meta.Obj]) -> Refusa
         return Refusal("TaintToleration", "Pod was rejected: Predicate TaintToleration failed: node(s) had untolerated taint(s)")
     wanted = ports.of_pod(pod)
     if wanted and ports.collide(wanted, (port for other in others for port in ports.of_pod(other))):
-        return Refusal("NodePorts", "Pod was rejected: Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports")
+        return Refusal(
+            "NodePorts", "Pod was rejected: Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports"
+        )
     return _short(pod, node, others)
 
 

@@ -65,7 +65,9 @@ ANYWHERE = NodeSelector()
 def required(pod: meta.Obj) -> NodeSelector:
     spec = meta.spec(pod)
     exact = tuple(sorted((spec.get("nodeSelector") or meta.EMPTY).items()))
-    affinity = ((spec.get("affinity") or meta.EMPTY).get("nodeAffinity") or meta.EMPTY).get("requiredDuringSchedulingIgnoredDuringExecution")
+    affinity = ((spec.get("affinity") or meta.EMPTY).get("nodeAffinity") or meta.EMPTY).get(
+        "requiredDuringSchedulingIgnoredDuringExecution"
+    )
     return NodeSelector(exact, terms(affinity))
 
 
@@ -77,7 +79,9 @@ def preferred(pod: meta.Obj) -> tuple[tuple[int, Term], ...]:
 
 def preferences(preferred_terms: Sequence[Mapping[str, Any]] | None) -> tuple[tuple[int, Term], ...]:
     return tuple(
-        (int(one["weight"]), term(one.get("preference") or meta.EMPTY)) for one in preferred_terms or () if one.get("weight") and one.get("preference")
+        (int(one["weight"]), term(one.get("preference") or meta.EMPTY))
+        for one in preferred_terms or ()
+        if one.get("weight") and one.get("preference")
     )
 
 
