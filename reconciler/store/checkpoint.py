@@ -1,7 +1,7 @@
 """Copies the log into the database beside the writer, so that no commit waits for it.
 
-SQLite starts the log anew only at a moment when all of it is copied. A busy writer leaves no such moment, so when the log
-has reached its bound the writer itself copies what little is missing.
+SQLite starts the log anew only at a moment when all of it is copied. A busy writer leaves no such moment, so after the bulk
+was copied beside it the writer itself copies the little that came in meanwhile.
 """
 
 import errno
@@ -15,7 +15,7 @@ import apsw
 from reconciler.store import disk, measures
 
 NUDGE_BYTES = 4 << 20  # of new log
-LIMIT_FRAMES = (disk.LOG_BYTES - NUDGE_BYTES) // disk.PAGE_BYTES
+LIMIT_FRAMES = NUDGE_BYTES // disk.PAGE_BYTES // 2
 
 
 def out_of_space(error: apsw.Error, connection: apsw.Connection) -> bool:

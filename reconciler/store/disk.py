@@ -23,7 +23,7 @@ FORMAT = 1  # PRAGMA user_version; grows with every change that an older program
 APPLICATION_ID = 0x7265636A
 MAX_ROWS = 256  # in one statement
 PAGE_BYTES = 4096
-LOG_BYTES = 16 << 20  # how long the log gets, roughly
+LOG_BYTES = 8 << 20  # how long the log gets, roughly
 SAFE_SQLITE = (3, 51, 3)  # before it, a WAL reset could corrupt the file
 
 SCHEMA = """
