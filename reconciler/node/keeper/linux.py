@@ -57,10 +57,18 @@ _SYS_MOUNT_SETATTR = 442
 _SYS_CLONE, _SYS_PIVOT_ROOT = {"x86_64": (56, 155), "aarch64": (220, 41)}.get(platform.machine(), (-1, -1))
 _CAPABILITY_VERSION_3 = 0x20080522
 
-# PyDLL keeps the interpreter's lock over the call, so that a clone finds it held on both sides.
+# PyDLL keeps the interpreter's lock over the call, so that a clone finds it held on both sides. Argument types are
+# declared once: an object made for each argument of each call would cost every shim memory.
 _libc = ctypes.PyDLL(None, use_errno=True)
 _syscall = _libc.syscall
 _syscall.restype = ctypes.c_long
+_INT, _LONG, _TEXT = ctypes.c_int, ctypes.c_ulong, ctypes.c_char_p
+_libc.unshare.argtypes = [_INT]
+_libc.setns.argtypes = [_INT, _INT]
+_libc.prctl.argtypes = [_INT, _LONG, _LONG, _LONG, _LONG]
+_libc.mount.argtypes = [_TEXT, _TEXT, _TEXT, _LONG, _TEXT]
+_libc.umount2.argtypes = [_TEXT, _INT]
+_libc.capset.argtypes = [_TEXT, _TEXT]
 
 
 def _checked(result: int, path: str = "") -> int:
@@ -81,19 +89,19 @@ def clone(flags: int) -> int:
 
 
 def unshare(flags: int) -> None:
-    _checked(_libc.unshare(ctypes.c_int(flags)))
+    _checked(_libc.unshare(flags))
 
 
 def setns(fd: int, flags: int = 0) -> None:
-    _checked(_libc.setns(ctypes.c_int(fd), ctypes.c_int(flags)))
+    _checked(_libc.setns(fd, flags))
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
-    _checked(_libc.mount(source.encode(), os.fsencode(target), kind.encode() or None, ctypes.c_ulong(flags), data.encode() or None), target)
+    _checked(_libc.mount(source.encode(), os.fsencode(target), kind.encode() or None, flags, data.encode() or None), target)
 
 
 def unmount(target: str, flags: int = MNT_DETACH) -> None:
-    _checked(_libc.umount2(os.fsencode(target), ctypes.c_int(flags)), target)
+    _checked(_libc.umount2(os.fsencode(target), flags), target)
 
 
 def pivot_root(new: str, old: str) -> None:
@@ -133,8 +141,7 @@ def attach_tree(tree: int, target: str) -> None:
 
 
 def prctl(option: int, second: int = 0, third: int = 0) -> None:
-    zero = ctypes.c_ulong(0)
-    _checked(_libc.prctl(ctypes.c_int(option), ctypes.c_ulong(second), ctypes.c_ulong(third), zero, zero))
+    _checked(_libc.prctl(option, second, third, 0, 0))
 
 
 def set_capabilities(mask: int) -> None:

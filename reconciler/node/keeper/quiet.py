@@ -48,12 +48,12 @@ class Loop:
         self._hearing: Any = None
         self._accepting: Any = None
         self._poll = select.poll()
+        self._ears = select.poll()
 
     def open(self, server: int) -> None:
         self.server = server
         self._accepting = _socket.socket(fileno=server)
         tell, told = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-        told.setblocking(False)
         self._hearing = told
         self.tell, self._told = tell.detach(), told.fileno()
         self._wakeup, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -61,6 +61,7 @@ class Loop:
         _signal.signal(_signal.SIGTERM, _nothing)
         _signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
         self.watch(self._wakeup, self._signalled)
+        self._ears.register(self._told, select.POLLIN)
         self.watch(self._told, self._hear)
         self.watch(server, self._accept)
 
@@ -116,20 +117,16 @@ class Loop:
 
     def hear_all(self) -> None:
         """Everything that workers have told so far."""
-        while self._hear():
-            pass
+        while self._ears.poll(0):
+            self._hear(self._told)
 
-    def _hear(self, _: int = 0) -> bool:
-        try:
-            message, ancillary, _, _ = self._hearing.recvmsg(_TOLD_BYTES, RIGHTS_BYTES, _socket.MSG_CMSG_CLOEXEC)
-        except BlockingIOError:
-            return False
+    def _hear(self, _: int) -> None:
+        message, ancillary, _, _ = self._hearing.recvmsg(_TOLD_BYTES, RIGHTS_BYTES, _socket.MSG_CMSG_CLOEXEC)
         if message[:1] == EVENT:
             self._broadcast(message[1:])
         else:
             rights = ancillary[0][2] if ancillary else b""
             self.on_told(message, [int.from_bytes(rights[i : i + 4], sys.byteorder) for i in range(0, len(rights), 4)])
-        return True
 
     def _broadcast(self, line: bytes) -> None:
         for connection in list(self._connections):

@@ -1,9 +1,9 @@
 """The process that a pod hangs on: its namespaces, and the parent of its containers.
 
-Forked by the keeper, one a pod, a few hundred private kilobytes. It owns the containers' pipes and terminals,
+A fork of the zygote, one a pod, a few hundred private kilobytes. It owns the containers' pipes and terminals,
 writes their logs, reaps them, has their ends recorded and tells whoever listens. It decides nothing: restarts,
 probes and grace periods are the daemon's. When it dies the kernel kills its containers with it. What operations
-do is in work.py and runs in workers; this is the part that stays.
+do is in work.py and runs in workers; this is the part that stays, and quiet.py says why it is so plain.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import _signal  # type: ignore[import-not-found]
 import os
 import time
 
-from reconciler.node.keeper import child, crilog, leftovers, linux, quiet, records, work
+from reconciler.node.keeper import child, crilog, linux, quiet, work
 
-STARTED, CONSOLE = b"S", b"C"  # told by workers
+STARTED, CONSOLE, LOG = b"S", b"C", b"L"  # told by workers
 _READ_BYTES = 16384
 _MAX_READS_AT_END = 64
 _MAX_EARLY_ENDS = 256
@@ -22,23 +22,29 @@ _MAX_DESCRIPTORS = 4096
 
 
 class Running:
-    """One running container. `private` holds its specification in memory that no file shows (a memfd)."""
+    """One container. `private` holds its specification in memory that no file shows (a memfd)."""
 
-    def __init__(self, name: str, attempt: int, private: int, writer: crilog.Writer) -> None:
+    __slots__ = ("attempt", "log", "max_bytes", "max_files", "name", "path", "private", "rotating", "size", "stdin", "streams")
+
+    def __init__(self, name: str, attempt: int, path: str, limits: tuple[int, int], private: int, log: int) -> None:
         self.name = name
         self.attempt = attempt
-        self.private = private
-        self.writer = writer
-        self.streams: dict[int, crilog.Stream] = {}
+        self.path = path
+        self.max_bytes, self.max_files = limits
+        self.private = private  # -1 once it has ended
+        self.log = log
+        self.size = os.lseek(log, 0, os.SEEK_END)
+        self.rotating = False
         self.stdin = -1
-        self.ended = False
+        self.streams: dict[int, crilog.Stream] = {}
 
 
 class Shim(quiet.Loop):
-    def __init__(self, boot: str) -> None:
+    def __init__(self, run_dir: str, boot: str) -> None:
         super().__init__()
+        self.run_dir = run_dir
         self.boot = boot
-        self.folder: records.PodFolder = records.PodFolder("", "none")
+        self.uid = ""
         self.failed = False
         self.pause = 0
         self.running: dict[int, Running] = {}  # by PID
@@ -46,16 +52,17 @@ class Shim(quiet.Loop):
         self._early: dict[int, int] = {}  # PIDs reaped before their worker told of them -> wait status
         self._destroying = False
 
-    def serve(self, folder: records.PodFolder, server: int, namespaces: int, share_pid: bool) -> None:
+    def serve(self, uid: str, server: int, namespaces: int, share_pid: bool) -> None:
         """Be the shim of a pod until it is removed."""
-        self.folder = folder
+        self.uid = uid
         linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
         self.open(server)
         try:
-            self.pause = enter_sandbox(namespaces, share_pid)
+            if namespaces or share_pid:
+                self.pause = enter_sandbox(namespaces, share_pid)
         except OSError as error:
             self.failed = True
-            work.record_failure(folder, error)
+            work.record_failure(self, error)
         self.failed |= self.work_and_wait(work.begin, self) != 0
         self.run()
 
@@ -73,23 +80,23 @@ class Shim(quiet.Loop):
     def on_told(self, message: bytes, descriptors: list[int]) -> None:
         kind, pid_text, *fields = message.split(b"\0")
         pid = int(pid_text)
-        if kind == CONSOLE:
-            if pid in self.running:
-                self.running[pid].stdin = os.dup(descriptors[0])
-                self._follow(self.running[pid], descriptors[0], "stdout")
-            return
-        name, attempt, log, max_bytes, max_files = fields
-        private, *streams = descriptors
-        running = Running(name.decode(), int(attempt), private, crilog.Writer(log.decode(), int(max_bytes), int(max_files)))
-        self.running[pid] = running
-        for descriptor, stream in zip(streams, ("stdout", "stderr"), strict=False):
-            self._follow(running, descriptor, stream)
-        if len(streams) > 2:
-            running.stdin = streams[2]
-        if pid in self._early:
-            self.on_ended(pid, self._early.pop(pid))
-        elif self._destroying:
-            os.kill(pid, _signal.SIGKILL)
+        if kind == STARTED:
+            name, attempt, path, max_bytes, max_files = fields
+            running = Running(name.decode(), int(attempt), path.decode(), (int(max_bytes), int(max_files)), descriptors[0], descriptors[1])
+            self.running[pid] = running
+            for descriptor, stream in zip(descriptors[2:4], ("stdout", "stderr"), strict=False):
+                self._follow(running, descriptor, stream)
+            if len(descriptors) > 4:
+                running.stdin = descriptors[4]
+            if pid in self._early:
+                self.on_ended(pid, self._early.pop(pid))
+            elif self._destroying:
+                os.kill(pid, _signal.SIGKILL)
+        elif pid in self.running and kind == CONSOLE:
+            self.running[pid].stdin = os.dup(descriptors[0])
+            self._follow(self.running[pid], descriptors[0], "stdout")
+        elif pid in self.running and kind == LOG:
+            self._turn_to(self.running[pid], descriptors[0])
 
     def _follow(self, running: Running, descriptor: int, stream: str) -> None:
         os.set_blocking(descriptor, False)
@@ -107,7 +114,9 @@ class Shim(quiet.Loop):
             data = b""  # EIO: the last user of a terminal is gone
         running = self._streams[descriptor]
         stream = running.streams[descriptor]
-        running.writer.write(stream.entries(data) if data else stream.end())
+        entries = stream.entries(data) if data else stream.end()
+        if entries:
+            self._write(running, entries)
         if data:
             return True
         self.unwatch(descriptor)
@@ -116,10 +125,26 @@ class Shim(quiet.Loop):
         self._let_go(running)
         return False
 
+    def _write(self, running: Running, entries: bytes) -> None:
+        """A full disk costs entries: a container never blocks on its log."""
+        try:
+            running.size += os.write(running.log, entries)
+        except OSError:
+            return
+        if running.size >= running.max_bytes > 0 and not running.rotating and running.private >= 0:
+            running.rotating = True
+            pid = next(pid for pid, one in self.running.items() if one is running)
+            self.work(work.rotate, self, pid, running.path, running.max_files)
+
+    def _turn_to(self, running: Running, log: int) -> None:
+        """A worker has set the log aside; the shim goes on in the new one."""
+        os.close(running.log)
+        running.log, running.size, running.rotating = log, 0, False
+
     def _let_go(self, running: Running) -> None:
-        """Close what an ended container had, once its streams are at their end too."""
-        if running.ended and not running.streams:
-            running.writer.close()
+        """Close the log of an ended container, once its streams are at their end too."""
+        if running.private < 0 and not running.streams:
+            os.close(running.log)
 
     def on_ended(self, pid: int, status: int) -> None:
         self.hear_all()
@@ -129,9 +154,9 @@ class Shim(quiet.Loop):
                 for _ in range(_MAX_READS_AT_END):
                     if not self._pump(descriptor):
                         break
-            running.ended = True
-            self._let_go(running)
             os.close(running.private)
+            running.private = -1
+            self._let_go(running)
             if running.stdin >= 0:
                 os.close(running.stdin)
             self.work(work.record_end, self, running.name, running.attempt, status, time.time_ns())
@@ -155,9 +180,7 @@ class Shim(quiet.Loop):
         while not self.stopping and not (self._destroying and not self.running and not self.workers):
             self.turn()
         if self._destroying:
-            self.work_and_wait(leftovers.kill_children, os.getpid())
-            if not os.path.exists(self.folder.at("keep.json")):
-                work.destroy(self.folder)
+            self.work_and_wait(work.finish, self)
 
 
 def enter_sandbox(flags: int, share_pid: bool) -> int:

@@ -30,6 +30,10 @@ _PRIVATE_KEYS = ("env", "cwd", "uid", "gid", "groups", "nested_user", "cgroups",
 _LOST = "The container was lost with the shim of its pod"
 
 
+def folder_of(shim: Shim) -> records.PodFolder:
+    return records.PodFolder(shim.run_dir, shim.uid)
+
+
 def tell(loop: quiet.Loop, message: bytes, descriptors: list[int] = []) -> None:  # noqa: B006 - never changed
     """To the process that this one works for."""
     with socket.socket(fileno=os.dup(loop.tell)) as sock:
@@ -42,7 +46,7 @@ def tell(loop: quiet.Loop, message: bytes, descriptors: list[int] = []) -> None:
 def begin(shim: Shim) -> None:
     """First worker of a shim: say who it is, settle what an earlier shim left, finish the pod's namespaces."""
     pid = os.getppid()
-    folder = shim.folder
+    folder = folder_of(shim)
     conclude(folder, shim.boot)
     pod = folder.pod() or {}
     flags = int(pod.get("namespaces", 0))
@@ -55,21 +59,21 @@ def begin(shim: Shim) -> None:
         for name, value in pod.get("sysctls", {}).items():
             child.write("/proc/sys/" + name.replace(".", "/"), value)
     except OSError as error:
-        record_failure(folder, error)
+        record_failure(shim, error)
         os._exit(1)
     records.write(folder.at("shim.json"), {"pid": pid, "ticks": records.start_ticks(pid), "boot": shim.boot})
 
 
-def record_failure(folder: records.PodFolder, error: OSError) -> None:
-    records.write(folder.at("failure.json"), {"message": f"{error.filename or 'namespaces'}: {error.strerror}"})
+def record_failure(shim: Shim, error: OSError) -> None:
+    records.write(folder_of(shim).at("failure.json"), {"message": f"{error.filename or 'namespaces'}: {error.strerror}"})
 
 
 def hello(shim: Shim, request: dict[str, Any], _: list[int], connection: socket.socket) -> dict[str, Any]:
     """Every attempt as it is now; events follow. A sandbox that could not be built says why."""
     if shim.failed:
-        failure = records.read(shim.folder.at("failure.json")) or {"message": "the keeper's log says why"}
+        failure = records.read(folder_of(shim).at("failure.json")) or {"message": "the keeper's log says why"}
         raise wire.Refused("FailedCreatePodSandBox", failure["message"])
-    found = [shim.folder.container(name, attempt) for name, attempt in shim.folder.attempts()]
+    found = [folder_of(shim).container(name, attempt) for name, attempt in folder_of(shim).attempts()]
     return {"version": PROTOCOL_VERSION, "pid": os.getppid(), "containers": found}
 
 
@@ -94,14 +98,14 @@ def open_socket(shim: Shim, request: dict[str, Any], _: list[int], connection: s
 def start(shim: Shim, request: dict[str, Any], _: list[int], connection: socket.socket) -> dict[str, Any]:
     """Start (container, attempt) unless it ever was; answers once its program runs or failed to."""
     name, number, spec = records.checked_name(request["name"]), int(request["attempt"]), request["spec"]
-    turn = os.open(shim.folder.at("start.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    turn = os.open(folder_of(shim).at("start.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(turn, fcntl.LOCK_EX)  # one start at a time; let go by this process's end
-    known = shim.folder.container(name, number)
+    known = folder_of(shim).container(name, number)
     if known is not None:
         if known["state"] == "created" and _running(shim, name, number) is None:
-            known = _write_lost(shim.folder, known)  # whoever began it was killed before its program could run
+            known = _write_lost(folder_of(shim), known)  # whoever began it was killed before its program could run
         return {"container": known}
-    path = shim.folder.attempt(name, number)
+    path = folder_of(shim).attempt(name, number)
     os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
     record = _start_record(shim, name, number, spec)
     records.write(path + ".start", record)
@@ -125,7 +129,7 @@ def _start_record(shim: Shim, name: str, number: int, spec: dict[str, Any]) -> d
     alone = isolated and not spec.get("host_pid") and not shim.pause  # its end is the end of all it started
     marked = not alone and not groups
     if marked:
-        spec["env"][leftovers.MARK] = f"{shim.folder.uid}/{name}/{number}"
+        spec["env"][leftovers.MARK] = f"{folder_of(shim).uid}/{name}/{number}"
     return {
         "name": name, "attempt": number, "state": "created", "boot": shim.boot, "created_ns": time.time_ns(), "note": spec.get("note", {}),
         "cgroups": groups, "isolated": isolated, "alone": alone, "marked": marked,
@@ -151,7 +155,8 @@ def _fork_container(shim: Shim, name: str, number: int, spec: dict[str, Any]) ->
     fields = (str(pid), name, str(number), log["path"], str(log["max_bytes"]), str(log["max_files"]))
     private = os.memfd_create("spec", os.MFD_CLOEXEC)
     os.write(private, json.dumps({key: spec[key] for key in _PRIVATE_KEYS if key in spec}).encode())
-    tell(shim, b"S\0" + "\0".join(fields).encode(), [private, *outer])
+    opened = crilog.open_log(log["path"])
+    tell(shim, b"S\0" + "\0".join(fields).encode(), [private, opened, *outer])
     for descriptor in (*inner, *outer):
         os.close(descriptor)
     return pid, channel
@@ -203,14 +208,14 @@ def _conclude_start(shim: Shim, record: dict[str, Any], message: str) -> dict[st
     """The record of an attempt that never had a process."""
     ended = {"state": "exited", "exit_code": 128, "signal": 0, "oom": False, "finished_ns": time.time_ns()}
     record = {**record, **ended, "reason": "CreateContainerError", "message": message}
-    _write_end(shim.folder, record)
+    _write_end(folder_of(shim), record)
     leftovers.remove_cgroups(record["cgroups"])
     return record
 
 
 def record_end(shim: Shim, name: str, number: int, status: int, finished_ns: int) -> None:
     """After a container was reaped: end what it left, record how it ended, tell."""
-    record = shim.folder.container(name, number)
+    record = folder_of(shim).container(name, number)
     if record is None:
         return
     code = os.waitstatus_to_exitcode(status)
@@ -218,11 +223,11 @@ def record_end(shim: Shim, name: str, number: int, status: int, finished_ns: int
     if not record["alone"]:
         leftovers.kill_cgroups(record["cgroups"])
     if record["marked"]:
-        leftovers.kill_marked(f"{shim.folder.uid}/{name}/{number}")
+        leftovers.kill_marked(f"{folder_of(shim).uid}/{name}/{number}")
     oom = code != 0 and leftovers.oom_kills(record["cgroups"]) > 0
     record.update(state="exited", exit_code=code, signal=number_of_signal, oom=oom, finished_ns=finished_ns)
     record.update(record.pop("failure", {}))
-    _write_end(shim.folder, record, shim)
+    _write_end(folder_of(shim), record, shim)
     leftovers.remove_cgroups(record["cgroups"])
 
 
@@ -236,7 +241,7 @@ def _write_end(folder: records.PodFolder, record: dict[str, Any], shim: Shim | N
 
 def send_signal(shim: Shim, request: dict[str, Any], _: list[int], connection: socket.socket) -> dict[str, Any]:
     """To the container's first process, which cannot have been replaced by another of its number meanwhile."""
-    record = shim.folder.container(request["name"], int(request["attempt"]))
+    record = folder_of(shim).container(request["name"], int(request["attempt"]))
     if record is None or record["state"] not in ("created", "running") or not record.get("pid"):
         return {}
     try:
@@ -255,7 +260,7 @@ def remove(shim: Shim, request: dict[str, Any], _: list[int], connection: socket
     name, number = request["name"], int(request["attempt"])
     if _running(shim, name, number) is not None:
         raise wire.Refused("Running", f"container {name} attempt {number} still runs")
-    forget(shim.folder, name, number)
+    forget(folder_of(shim), name, number)
     return {}
 
 
@@ -268,7 +273,7 @@ def execute(shim: Shim, request: dict[str, Any], stdio: list[int], connection: s
     if found is None:
         raise wire.Refused("NotRunning", f"container {request['name']} is not running")
     pid, running = found
-    record = shim.folder.container(running.name, running.attempt) or {}
+    record = folder_of(shim).container(running.name, running.attempt) or {}
     spec = {**json.loads(os.pread(running.private, wire.MAX_BYTES, 0)), **request["spec"], "tty": not stdio}
     try:
         program, channel = _fork_beside(pid if record.get("isolated") else 0, spec, stdio, linux.CLONE_PARENT)
@@ -309,6 +314,18 @@ def _running(shim: Shim, name: str, attempt: int) -> tuple[int, Running] | None:
 
 
 # Settling
+
+
+def rotate(shim: Shim, pid: int, path: str, max_files: int) -> None:
+    tell(shim, f"L\0{pid}".encode(), [crilog.rotate(path, max_files)])
+
+
+def finish(shim: Shim) -> None:
+    """Last worker of a shim whose containers have all ended."""
+    leftovers.kill_children(os.getppid())
+    folder = folder_of(shim)
+    if not os.path.exists(folder.at("keep.json")):
+        destroy(folder)
 
 
 def conclude(folder: records.PodFolder, boot: str) -> None:

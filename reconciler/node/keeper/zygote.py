@@ -12,7 +12,7 @@ import os
 import socket
 import sys
 
-from reconciler.node.keeper import quiet, records, shim
+from reconciler.node.keeper import quiet, shim
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def wait_and_fork(channel: int, run_dir: str, boot: str) -> None:
                 continue
     _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)
     _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)
-    blank = shim.Shim(boot)
+    blank = shim.Shim(run_dir, boot)
     sock = _socket.socket(fileno=channel)
     while True:
         message, ancillary, _, _ = sock.recvmsg(_REQUEST_BYTES, quiet.RIGHTS_BYTES, _socket.MSG_CMSG_CLOEXEC)
@@ -74,18 +74,18 @@ def wait_and_fork(channel: int, run_dir: str, boot: str) -> None:
         pid = os.fork()
         if pid == 0:
             os.close(channel)
-            become(blank, run_dir, message, server)
+            become(blank, message, server)
         os.close(server)
         os.close(lock)
         sock.send(b"%d" % pid)
 
 
-def become(blank: shim.Shim, run_dir: str, message: bytes, server: int) -> None:
+def become(blank: shim.Shim, message: bytes, server: int) -> None:
     """In the fork: a shim until its pod is removed. The lock stays open as long."""
     try:
         os.setsid()
         _, uid, namespaces, share_pid = message.decode().split("\0")
-        blank.serve(records.PodFolder(run_dir, uid), server, int(namespaces), share_pid == "1")
+        blank.serve(uid, server, int(namespaces), share_pid == "1")
         os._exit(0)
     except BaseException as error:  # noqa: BLE001 - the end of a process, which says why
         quiet.print_failure("shim", error)

@@ -94,6 +94,7 @@ async def test_an_attempt_starts_once(bench: Bench) -> None:
     first, second = await asyncio.gather(bench.start("sh", "-c", script), bench.start("sh", "-c", script))
     assert first.pid == second.pid
     assert (await bench.start("sh", "-c", script)).pid == first.pid
+    await bench.until(lambda: bench.log())
     await bench.runtime.signal("u1", "main", 0, "KILL")
     assert (await bench.ended()).signal == 9
     again = await bench.start("sh", "-c", script)
@@ -127,7 +128,7 @@ async def test_programs_beside_a_container(bench: Bench) -> None:
     await bench.start("sleep", "1000", env=(("COLOUR", "red"),))
     result = await bench.runtime.exec("u1", "main", ["sh", "-c", "echo $COLOUR; exit 4"], timeout_seconds=10)
     assert (result.exit_code, result.output) == (4, b"red\n")
-    slow = await bench.runtime.exec("u1", "main", ["sh", "-c", "echo begun; sleep 1000"], timeout_seconds=0.3)
+    slow = await bench.runtime.exec("u1", "main", ["sh", "-c", "echo begun; sleep 1000"], timeout_seconds=1.5)
     assert (slow.timed_out, slow.output) == (True, b"begun\n")
     long = await bench.runtime.exec("u1", "main", ["sh", "-c", "head -c 100000 /dev/zero"], timeout_seconds=10, limit_bytes=10)
     assert (long.exit_code, len(long.output)) == (0, 10)
@@ -195,10 +196,10 @@ async def test_isolation(bench: Bench) -> None:
     secret.parent.mkdir(exist_ok=True)
     secret.write_text("x")
     await bench.sandbox()
-    script = "cat /etc/shadow; ls /root /home; ls " + str(secret) + "; hostname; touch /new /dev/shm/x && echo writable; echo $$; "
+    script = "exec 2>&1; cat /etc/shadow; ls /root /home; ls " + str(secret) + "; hostname; touch /new /dev/shm/x && echo writable; echo $$; "
     script += "grep -E 'NoNewPrivs|Seccomp:|CapEff' /proc/self/status; mount -t tmpfs none /mnt || echo refused; "
     script += "echo 1 > /proc/sys/vm/swappiness || echo ro"
-    await bench.start("sh", "-c", script + " 2>&1")
+    await bench.start("sh", "-c", script)
     await bench.ended()
     text = "\n".join(bench.log())
     assert "u1\nwritable\n1\n" in text

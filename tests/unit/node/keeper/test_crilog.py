@@ -1,7 +1,11 @@
 """Log files as the CRI has them."""
 
+import os
 import pathlib
 import re
+import time
+
+import pytest
 
 from reconciler.node.keeper import crilog
 
@@ -30,16 +34,22 @@ def test_long_lines_come_in_parts() -> None:
     assert b"".join(text for _, text in found) == line
 
 
-def test_rotation_by_size_and_count(tmp_path: pathlib.Path) -> None:
-    path = tmp_path / "c" / "0.log"
-    writer = crilog.Writer(str(path), max_bytes=100, max_files=3)
+def test_rotation_keeps_so_many(tmp_path: pathlib.Path) -> None:
+    path = str(tmp_path / "c" / "0.log")
+    log = crilog.open_log(path)
     for n in range(20):
-        writer.write(b"%02d " % n + b"x" * 56 + b"\n")
-    writer.close()
-    assert len(crilog.rotated_files(str(path))) == 2
-    kept = b"".join(pathlib.Path(one).read_bytes() for one in [*crilog.rotated_files(str(path)), str(path)])
-    assert [line[:2] for line in kept.split(b"\n")[:-1]] == [b"17", b"18", b"19"]
-    again = crilog.Writer(str(path), max_bytes=100, max_files=3)
-    again.write(b"more\n")
-    again.close()
-    assert path.read_bytes().endswith(b"more\n")
+        os.write(log, b"%d\n" % n)
+        os.close(log)
+        log = crilog.rotate(path, max_files=3)
+    os.close(log)
+    assert [pathlib.Path(one).read_bytes() for one in crilog.rotated_files(path)] == [b"18\n", b"19\n"]
+    log = crilog.open_log(path)
+    os.write(log, b"more\n")
+    os.close(log)
+    assert pathlib.Path(path).read_bytes() == b"more\n"
+
+
+@pytest.mark.parametrize("seconds", [0, 951_782_399, 951_782_400, 1_709_164_800, 1_735_689_599, 4_102_444_800])
+def test_times_by_hand(monkeypatch: pytest.MonkeyPatch, seconds: int) -> None:
+    monkeypatch.setattr(time, "time_ns", lambda: seconds * 1_000_000_000 + 5)
+    assert crilog.timestamp().decode() == time.strftime("%Y-%m-%dT%H:%M:%S.000000005Z", time.gmtime(seconds))
