@@ -11,11 +11,12 @@ from reconciler.model.kind import Kind, Version
 
 MOST_BYTES = 1024 * 1024
 ACCOUNT_ANNOTATION = "kubernetes.io/service-account.name"
+TLS_TYPE = "kubernetes.io/tls"
 REQUIRED_KEYS = {
     "kubernetes.io/dockercfg": (".dockercfg",),
     "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
     "kubernetes.io/ssh-auth": ("ssh-privatekey",),
-    "kubernetes.io/tls": ("tls.crt", "tls.key"),
+    TLS_TYPE: ("tls.crt", "tls.key"),
 }
 JSON_TYPES = ("kubernetes.io/dockercfg", "kubernetes.io/dockerconfigjson")
 
@@ -103,6 +104,17 @@ def _count(obj: meta.Obj) -> int:
     return len(obj.get("data") or ()) + len(obj.get("binaryData") or ())
 
 
+def warn_of_secret(secret: meta.Obj, old: meta.Obj | None) -> Iterator[str]:
+    """Whether a TLS secret can be a certificate at all; whether the key fits it shows when it is used."""
+    if secret_type(secret) != TLS_TYPE:
+        return
+    data = secret_data(secret)
+    for key, name in (("tls.crt", "certificate"), ("tls.key", "key")):
+        if b"-----BEGIN " not in data.get(key, b""):
+            yield f"tls: failed to find any PEM data in {name} input"
+            return
+
+
 KINDS = (
     Kind(
         group="",
@@ -122,6 +134,7 @@ KINDS = (
         singular="secret",
         versions=(Version(name="v1", schema="io.k8s.api.core.v1.Secret", default=default_secret),),
         validate=validate_secret,
+        warn=warn_of_secret,
         columns=(columns.NAME, columns.column("Type", secret_type, "@type"), columns.column("Data", _count, "@data"), columns.AGE),
         selectable_fields={"type": secret_type},
         order=20,

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reconciler.kinds import columns, pod_defaults, workload
-from reconciler.kinds.rules import check, jobs, timezones
+from reconciler.kinds.rules import check, jobs, pod_warnings, timezones
 from reconciler.model import cron, errors, meta
 from reconciler.model.errors import FieldError
 from reconciler.model.kind import Column, Health, Kind, Version, status_of
@@ -87,6 +87,15 @@ def _validate_template(path: str, spec: Mapping[str, Any]) -> Iterator[FieldErro
         yield errors.not_supported(f"{path}.manualSelector", True, ("nil", "false"))
 
 
+def warn(cron_job: meta.Obj, old: meta.Obj | None) -> Iterator[str]:
+    if old is None:
+        yield from pod_warnings.of_name(cron_job)
+    elif meta.spec(cron_job) == meta.spec(old):
+        return
+    made = (job_template(cron_job).get("spec") or meta.EMPTY).get("template") or meta.EMPTY
+    yield from pod_warnings.of_template("spec.jobTemplate.spec.template", made)
+
+
 def health(cron_job: meta.Obj) -> Health:
     return Health("Suspended", "it is suspended") if is_suspended(cron_job) else Health("Healthy")
 
@@ -113,6 +122,7 @@ KIND = Kind(
     prepare=workload.keep_status,
     prepare_status=workload.keep_spec,
     validate=validate,
+    warn=warn,
     has_generation=True,
     columns=(
         columns.NAME,

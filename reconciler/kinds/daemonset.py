@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reconciler.kinds import columns, pod_defaults, workload
-from reconciler.kinds.rules import check, templates
+from reconciler.kinds.rules import check, pod_warnings, templates
 from reconciler.model import errors, meta
 from reconciler.model.errors import FieldError
 from reconciler.model.kind import Health, Kind, Version, status_of
@@ -20,7 +20,10 @@ def update_strategy(daemon_set: meta.Obj) -> str:
 
 
 def default(daemon_set: meta.Obj) -> meta.Obj:
-    return pod_defaults.inside(pod_defaults.template(daemon_set), "spec", _default_spec)
+    daemon_set = pod_defaults.inside(pod_defaults.template(daemon_set), "spec", _default_spec)
+    if GENERATION_ANNOTATION in meta.annotations(daemon_set):
+        return daemon_set
+    return meta.put(daemon_set, ("metadata", "annotations", GENERATION_ANNOTATION), "0")
 
 
 def _default_spec(spec: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -111,6 +114,7 @@ KIND = Kind(
     prepare=prepare,
     prepare_status=workload.keep_spec,
     validate=validate,
+    warn=pod_warnings.of_workload,
     has_generation=True,
     columns=(
         columns.NAME,

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reconciler.kinds import columns, pod_defaults, workload
-from reconciler.kinds.rules import check, templates
+from reconciler.kinds.rules import check, pod_warnings, templates
 from reconciler.model import errors, meta
 from reconciler.model.errors import FieldError
 from reconciler.model.kind import Health, Kind, Version, scale, status_of
@@ -128,6 +128,7 @@ KIND = Kind(
     prepare=workload.keep_status,
     prepare_status=workload.keep_spec,
     validate=validate,
+    warn=pod_warnings.of_workload,
     has_generation=True,
     columns=(
         columns.NAME,

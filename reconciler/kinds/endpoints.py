@@ -100,6 +100,18 @@ def _validate_endpoint(path: str, endpoint: Mapping[str, Any], kind: str) -> Ite
             yield from rule(f"{path}.{field}", endpoint[field])
 
 
+def warn_of_slice(slice: meta.Obj, old: meta.Obj | None) -> Iterator[str]:
+    """Of slices that were made by hand: a controller cannot read warnings."""
+    if old is not None or MANAGED_BY_LABEL in meta.labels(slice):
+        return
+    if slice.get("addressType") == "FQDN":
+        yield "spec.addressType: FQDN endpoints are deprecated"
+        return
+    for index, endpoint in enumerate(endpoints(slice)):
+        for at, address in enumerate(endpoint.get("addresses") or ()):
+            yield from addresses.warnings(f"endpoints[{index}].addresses[{at}]", address)
+
+
 def validate_endpoints(obj: meta.Obj, _: meta.Obj | None) -> Iterator[FieldError]:
     for index, subset in enumerate(obj.get("subsets") or ()):
         at = f"subsets[{index}]"
@@ -175,6 +187,7 @@ KINDS = (
         versions=(Version(name="v1", schema="io.k8s.api.discovery.v1.EndpointSlice", default=default_slice),),
         prepare=prepare_slice,
         validate=validate_slice,
+        warn=warn_of_slice,
         has_generation=True,
         columns=(
             columns.NAME,

@@ -40,7 +40,10 @@ def target(autoscaler: meta.Obj) -> Mapping[str, Any]:
 
 
 def default_v1(autoscaler: meta.Obj) -> meta.Obj:
-    return pod_defaults.inside(autoscaler, "spec", lambda spec: pod_defaults.filled(spec, {"minReplicas": 1}))
+    wanted: dict[str, Any] = {"minReplicas": 1}
+    if not _parsed(meta.annotations(autoscaler).get(METRICS_ANNOTATION)):
+        wanted["targetCPUUtilizationPercentage"] = CPU_PERCENT
+    return pod_defaults.inside(autoscaler, "spec", lambda spec: pod_defaults.filled(spec, wanted))
 
 
 def default_v2(autoscaler: meta.Obj) -> meta.Obj:
@@ -61,7 +64,7 @@ def to_v2(old: meta.Obj) -> meta.Obj:
     """The v1 form as v2; annotations that carry v2's fields are consumed."""
     spec = dict(meta.spec(old))
     status = dict(old.get("status") or {})
-    carried = {name: _parsed(meta.annotations(old).get(name)) for name in ANNOTATIONS}
+    carried = {name: _lower_first(_parsed(meta.annotations(old).get(name))) for name in ANNOTATIONS}
     percent, current = spec.pop("targetCPUUtilizationPercentage", None), status.pop("currentCPUUtilizationPercentage", None)
     metrics = [_metric_to_v2(one, "target") for one in carried[METRICS_ANNOTATION] or ()]
     if percent is not None:
@@ -77,7 +80,7 @@ def to_v2(old: meta.Obj) -> meta.Obj:
     if carried[CONDITIONS_ANNOTATION]:
         status["conditions"] = carried[CONDITIONS_ANNOTATION]
     kept = {name: value for name, value in meta.annotations(old).items() if name not in ANNOTATIONS}
-    return {**_annotated(old, kept), "apiVersion": "autoscaling/v2", "spec": spec, "status": status}
+    return default_v2({**_annotated(old, kept), "apiVersion": "autoscaling/v2", "spec": spec, "status": status})
 
 
 def from_v2(new: meta.Obj) -> meta.Obj:
@@ -85,7 +88,7 @@ def from_v2(new: meta.Obj) -> meta.Obj:
     spec, status = dict(meta.spec(new)), dict(new.get("status") or {})
     metrics, behavior = spec.pop("metrics", None) or [], spec.pop("behavior", None)
     measured, conditions = status.pop("currentMetrics", None) or [], status.pop("conditions", None)
-    carried: dict[str, Any] = {BEHAVIOR_ANNOTATION: behavior, CONDITIONS_ANNOTATION: conditions}
+    carried: dict[str, Any] = {BEHAVIOR_ANNOTATION: behavior and _behavior_to_v1(behavior), CONDITIONS_ANNOTATION: conditions}
     percent = next((p for one in metrics if (p := _cpu_percent(one, "target")) is not None), None)
     current = next((p for one in measured if (p := _cpu_percent(one, "current")) is not None), None)
     if percent is not None:
@@ -113,6 +116,31 @@ def _parsed(text: str | None) -> Any:
         return None
 
 
+def _lower_first(value: Any) -> Any:
+    """Kubernetes reads the annotations without regard to case, and writes some of them in the capitals of its Go fields."""
+    if isinstance(value, list):
+        return [_lower_first(one) for one in value]
+    if isinstance(value, dict):
+        return {key[:1].lower() + key[1:]: _lower_first(one) for key, one in value.items() if one is not None}
+    return value
+
+
+def _behavior_to_v1(behavior: Mapping[str, Any]) -> dict[str, Any]:
+    return {"ScaleUp": _rules_to_v1(behavior.get("scaleUp")), "ScaleDown": _rules_to_v1(behavior.get("scaleDown"))}
+
+
+def _rules_to_v1(rules: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if rules is None:
+        return None
+    policies = [{"Type": one["type"], "Value": one["value"], "PeriodSeconds": one["periodSeconds"]} for one in rules.get("policies") or ()]
+    return {
+        "StabilizationWindowSeconds": rules.get("stabilizationWindowSeconds"),
+        "SelectPolicy": rules.get("selectPolicy"),
+        "Policies": policies or None,
+        "Tolerance": rules.get("tolerance"),
+    }
+
+
 def _cpu(**value: Any) -> dict[str, Any]:
     return {"type": "Resource", "resource": {"name": "cpu", **value}}
 
@@ -133,6 +161,12 @@ _V1_FIELDS = {
     "object": (("targetValue", "value"), ("averageValue", "averageValue")),
     "external": (("targetValue", "value"), ("targetAverageValue", "averageValue")),
 }
+# The order in which Kubernetes writes the fields of a metric into the annotation.
+_V1_ORDER = (
+    *("target", "name", "metricName", "metricSelector", "targetValue", "currentValue"),
+    *("targetAverageUtilization", "currentAverageUtilization", "targetAverageValue", "currentAverageValue"),
+    *("selector", "averageValue", "container"),
+)
 _TYPES = {"averageUtilization": "Utilization", "averageValue": "AverageValue", "value": "Value"}
 
 
@@ -164,9 +198,11 @@ def _metric_to_v1(metric: Mapping[str, Any], side: str) -> dict[str, Any]:
     if "selector" in identity:
         named["metricSelector" if source == "external" else "selector"] = identity["selector"]
     if source == "object" and "describedObject" in new:
-        new["target"] = new.pop("describedObject")
+        reference = new.pop("describedObject")
+        new["target"] = {field: reference[field] for field in ("kind", "name", "apiVersion") if field in reference}
     values = {_v1_name(there, side): found[here] for there, here in _V1_FIELDS[source] if here in found}
-    return {"type": metric.get("type", ""), source: {**new, **named, **values}}
+    fields = {**new, **named, **values}
+    return {"type": metric.get("type", ""), source: {field: fields[field] for field in _V1_ORDER if field in fields}}
 
 
 def _source_of(metric: Mapping[str, Any]) -> str:

@@ -1,5 +1,7 @@
 """Ingress and IngressClass: HTTP from outside, by host and path, to Services."""
 
+from collections.abc import Iterator
+
 from reconciler.kinds import columns, ingress_rules, workload
 from reconciler.model import meta
 from reconciler.model.kind import Health, Kind, Version, status_of
@@ -18,6 +20,11 @@ def addresses(ingress: meta.Obj) -> tuple[str, ...]:
 
 def prepare(ingress: meta.Obj, old: meta.Obj | None) -> meta.Obj:
     return {**ingress, "status": {"loadBalancer": {}} if old is None else old.get("status") or {"loadBalancer": {}}}
+
+
+def warn(ingress: meta.Obj, old: meta.Obj | None) -> Iterator[str]:
+    if old is None and ingress_rules.CLASS_ANNOTATION in meta.annotations(ingress):
+        yield f"annotation \"{ingress_rules.CLASS_ANNOTATION}\" is deprecated, please use 'spec.ingressClassName' instead"
 
 
 def health(ingress: meta.Obj) -> Health:
@@ -49,6 +56,7 @@ KINDS = (
         prepare=prepare,
         prepare_status=workload.keep_spec,
         validate=ingress_rules.ingress,
+        warn=warn,
         has_generation=True,
         columns=(
             columns.NAME,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reconciler.kinds import columns, pod_defaults, workload
-from reconciler.kinds.rules import jobs
+from reconciler.kinds.rules import jobs, pod_warnings
 from reconciler.model import meta
 from reconciler.model.kind import Column, Health, Kind, Version, status_of
 
@@ -59,6 +59,7 @@ def completions(job: meta.Obj) -> int | None:
 
 def default(job: meta.Obj) -> meta.Obj:
     job = pod_defaults.inside(pod_defaults.template(job), "spec", default_spec)
+    job = pod_defaults.inside(job, "spec", lambda spec: pod_defaults.filled(spec, {"manualSelector": False}))
     labels = workload.template_labels(job)
     return job if meta.labels(job) or not labels else meta.put(job, ("metadata", "labels"), labels)
 
@@ -106,7 +107,7 @@ def _with_selector(job: meta.Obj) -> meta.Obj:
     job = meta.put(job, ("spec", "template", "metadata", "labels"), {**own, **given})
     chosen = spec.get("selector") or {}
     selected = {**chosen, "matchLabels": {**(chosen.get("matchLabels") or {}), UID_LABEL: uid}}
-    return {**job, "spec": pod_defaults.filled({**meta.spec(job), "selector": selected}, {"manualSelector": False})}
+    return {**job, "spec": {**meta.spec(job), "selector": selected}}
 
 
 def health(job: meta.Obj) -> Health:
@@ -161,6 +162,7 @@ KIND = Kind(
     prepare=prepare,
     prepare_status=workload.keep_spec,
     validate=jobs.job,
+    warn=pod_warnings.of_workload,
     has_generation=True,
     columns=(
         columns.NAME,

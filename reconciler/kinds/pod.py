@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from reconciler.kinds import columns, pod_defaults, pod_resources, pod_rules
+from reconciler.kinds.rules import pod_warnings
 from reconciler.model import meta
 from reconciler.model.kind import Column, Health, Kind, Subresource, Version, status_of
 
@@ -361,6 +362,7 @@ KIND = Kind(
     prepare=prepare,
     prepare_status=prepare_status,
     validate=pod_rules.validate,
+    warn=pod_warnings.of_pod,
     has_generation=True,
     columns=COLUMNS,
     row_conditions=_row_conditions,

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reconciler.kinds import columns, pod_defaults, replicaset, workload
-from reconciler.kinds.rules import check, templates
+from reconciler.kinds.rules import check, pod_warnings, templates
 from reconciler.model import errors, meta, selectors
 from reconciler.model.errors import FieldError
 from reconciler.model.kind import Kind, Version, scale, status_of
@@ -59,6 +59,11 @@ def _template_labels(obj: meta.Obj) -> str:
 
 _CONTAINERS, _IMAGES = columns.of_template(_template_spec)
 
+
+def warn_of_template(obj: meta.Obj, old: meta.Obj | None) -> Iterator[str]:
+    return pod_warnings.of_template("template", obj.get("template") or meta.EMPTY)
+
+
 KINDS = (
     Kind(
         group="",
@@ -73,6 +78,7 @@ KINDS = (
         prepare=workload.empty_status(replicas=0),
         prepare_status=workload.keep_spec,
         validate=validate,
+        warn=pod_warnings.of_workload,
         name_rule="subdomain_in_bytes",
         has_generation=True,
         columns=(
@@ -96,6 +102,7 @@ KINDS = (
         singular="podtemplate",
         versions=(Version(name="v1", schema="io.k8s.api.core.v1.PodTemplate", default=default_template),),
         validate=validate_template,
+        warn=warn_of_template,
         has_generation=True,
         columns=(
             columns.NAME,

@@ -166,6 +166,7 @@ KIND = Kind(
     prepare=prepare,
     prepare_status=workload.keep_spec,
     validate=service_rules.validate,
+    warn=service_rules.warn,
     columns=(
         columns.NAME,
         columns.column("Type", type_of, "@spec.type"),

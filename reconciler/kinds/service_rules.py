@@ -9,6 +9,7 @@ from reconciler.model.errors import FieldError
 
 Spec = Mapping[str, Any]
 
+HINTS_ANNOTATION = "service.kubernetes.io/topology-aware-hints"
 TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 POLICIES = ("Cluster", "Local")
 FAMILIES = ("IPv4", "IPv6")
@@ -210,3 +211,33 @@ def _primary_kept(field: str, new: Spec, old: Spec) -> Iterator[FieldError]:
             return
     if before and not now:
         yield errors.invalid(f"spec.{field}[0]", now, "primary clusterIP can not be unset" if field == "clusterIPs" else ONCE)
+
+
+def warn(service: meta.Obj, old: meta.Obj | None) -> Iterator[str]:
+    spec = meta.spec(service)
+    type, external = spec.get("type", ""), spec.get("externalIPs") or ()
+    headless = type == "ClusterIP" and spec.get("clusterIP") == "None"
+    if HINTS_ANNOTATION in meta.annotations(service):
+        yield f"annotation {HINTS_ANNOTATION} is deprecated, please use service.kubernetes.io/topology-mode instead"
+    if headless:
+        yield from _ignored_when_headless(spec)
+    for index, address in enumerate(external):
+        yield from addresses.warnings(f"spec.externalIPs[{index}]", address)
+    if external and not headless and type != "ExternalName":
+        yield "spec.externalIPs is deprecated and may no longer be implemented in some clusters"
+    if spec.get("loadBalancerIP"):
+        yield from addresses.warnings("spec.loadBalancerIP", spec["loadBalancerIP"])
+    if external and type == "ExternalName":
+        yield 'spec.externalIPs is ignored when spec.type is "ExternalName"'
+    if spec.get("externalName") and type != "ExternalName":
+        yield 'spec.externalName is ignored when spec.type is not "ExternalName"'
+    if spec.get("trafficDistribution") == "PreferClose":
+        yield 'spec.trafficDistribution: "PreferClose" is deprecated; use "PreferSameZone"'
+
+
+def _ignored_when_headless(spec: Mapping[str, Any]) -> Iterator[str]:
+    for field in ("loadBalancerIP", "externalIPs"):
+        if spec.get(field):
+            yield f"spec.{field} is ignored for headless services"
+    if spec.get("sessionAffinity", "None") != "None":
+        yield "spec.SessionAffinity is ignored for headless services"

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from reconciler.kinds import columns, pod_defaults, workload
-from reconciler.kinds.rules import check, claims, templates
+from reconciler.kinds.rules import check, claims, pod_warnings, templates
 from reconciler.model import errors, meta
 from reconciler.model.errors import FieldError
 from reconciler.model.kind import Health, Kind, Version, scale, status_of
@@ -143,6 +143,17 @@ UPDATABLE = (
 )
 
 
+def warn(stateful_set: meta.Obj, old: meta.Obj | None) -> Iterator[str]:
+    spec = meta.spec(stateful_set)
+    if old is not None and spec == meta.spec(old):
+        return
+    yield from pod_warnings.of_workload(stateful_set, old)
+    for index, claim in enumerate(claim_templates(stateful_set)):
+        yield from pod_warnings.of_claim(f"spec.volumeClaimTemplates[{index}].spec", meta.spec(claim))
+    if (spec.get("revisionHistoryLimit") or 0) < 0:
+        yield "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended"
+
+
 def health(stateful_set: meta.Obj) -> Health:
     wanted, ready = replicas(stateful_set), workload.count(stateful_set, "readyReplicas")
     if not workload.observed(stateful_set):
@@ -171,6 +182,7 @@ KIND = Kind(
     prepare=workload.empty_status(replicas=0, availableReplicas=0),
     prepare_status=workload.keep_spec,
     validate=validate,
+    warn=warn,
     has_generation=True,
     columns=(
         columns.NAME,

@@ -1,5 +1,7 @@
 """storage.k8s.io: classes of storage, the drivers that provide it, and what is attached where."""
 
+from collections.abc import Iterator
+
 from reconciler.kinds import columns, pod_defaults, storage_rules, workload
 from reconciler.model import meta
 from reconciler.model.kind import Column, Kind, Version, status_of
@@ -49,6 +51,15 @@ def _volume_cell(attachment: meta.Obj) -> str:
     return str((meta.spec(attachment).get("source") or {}).get("persistentVolumeName") or "")
 
 
+def warn_of_driver(driver: meta.Obj, old: meta.Obj | None) -> Iterator[str]:
+    spec = meta.spec(driver)
+    if old is None and spec.get("tokenRequests") and spec.get("serviceAccountTokenInSecrets") is None:
+        yield (
+            "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent possible"
+            " logging of tokens in volume attributes"
+        )
+
+
 KINDS = (
     Kind(
         group=GROUP,
@@ -78,6 +89,7 @@ KINDS = (
         namespaced=False,
         versions=(Version(name="v1", schema="io.k8s.api.storage.v1.CSIDriver", default=default_driver),),
         validate=storage_rules.driver,
+        warn=warn_of_driver,
         columns=(
             columns.NAME,
             columns.column("AttachRequired", lambda d: meta.spec(d).get("attachRequired", True), "@spec.attachRequired", type="boolean"),

@@ -1,9 +1,10 @@
 """PersistentVolume and PersistentVolumeClaim: storage that outlives pods."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from reconciler.kinds import columns, pod_defaults, volume_rules, workload
+from reconciler.kinds.rules import pod_warnings
 from reconciler.model import meta
 from reconciler.model.kind import Health, Kind, Version, status_of
 
@@ -108,6 +109,29 @@ def _attributes_class_cell(obj: meta.Obj) -> str:
     return str(meta.spec(obj).get("volumeAttributesClassName") or columns.UNSET)
 
 
+def warn_of_volume(volume: meta.Obj, old: meta.Obj | None) -> Iterator[str]:
+    spec = meta.spec(volume)
+    yield from _warn_of_class(volume)
+    if spec.get("persistentVolumeReclaimPolicy") == "Recycle":
+        instead = "Instead, the recommended approach is to use dynamic provisioning."
+        yield f"spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. {instead}"
+    required = (spec.get("nodeAffinity") or meta.EMPTY).get("required") or meta.EMPTY
+    yield from pod_warnings.of_node_terms("spec.nodeAffinity.required.nodeSelectorTerms", required.get("nodeSelectorTerms") or ())
+    for source, message in pod_warnings.VOLUMES.items():
+        if source in spec:
+            yield f"spec.{source}: {message}"
+
+
+def warn_of_claim(claim: meta.Obj, old: meta.Obj | None) -> Iterator[str]:
+    yield from _warn_of_class(claim)
+    yield from pod_warnings.of_claim("spec", meta.spec(claim))
+
+
+def _warn_of_class(obj: meta.Obj) -> Iterator[str]:
+    if CLASS_ANNOTATION in meta.annotations(obj):
+        yield f'metadata.annotations[{CLASS_ANNOTATION}]: deprecated since v1.8; use "storageClassName" attribute instead'
+
+
 KINDS = (
     Kind(
         group="",
@@ -121,6 +145,7 @@ KINDS = (
         subresources=(status_of("PersistentVolume"),),
         prepare=prepare_volume,
         validate=volume_rules.volume,
+        warn=warn_of_volume,
         prepare_status=workload.keep_spec,
         columns=(
             columns.NAME,
@@ -152,6 +177,7 @@ KINDS = (
         subresources=(status_of("PersistentVolumeClaim"),),
         prepare=prepare_claim,
         validate=volume_rules.claim,
+        warn=warn_of_claim,
         prepare_status=workload.keep_spec,
         columns=(
             columns.NAME,

@@ -45,6 +45,12 @@ def not_special(path: str, text: str) -> Iterator[FieldError]:
         yield errors.invalid(path, text, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)")
 
 
+def warnings(path: str, text: str) -> Iterator[str]:
+    """`text` is a good address, but clients that compare addresses as text may not know it in this form."""
+    if ":" in text and (usual := str(ipaddress.IPv6Address(text))) != text:
+        yield f'{path}: IPv6 address "{text}" should be in RFC 5952 canonical format ("{usual}")'
+
+
 def cidr_reasons(text: str) -> tuple[str, ...]:
     address, slash, bits = text.partition("/")
     if not slash or not bits.isdigit():
