@@ -219,19 +219,22 @@ class Agent:
             if waiting is None:
                 return False
             self._decide(waiting)
-            done = self._clock.monotonic()
-            gauges.ALGORITHM_SECONDS.observe(done - now)
-            now = done
+            now = self._clock.monotonic()
         return self.queue.is_ready(now)
 
     def _decide(self, waiting: Waiting) -> None:
+        start = self._clock.monotonic()
         decision = self.planner.place(waiting.pod, waiting.shape)
-        profile = pod_facts.scheduler_name(waiting.pod)
+        seconds = self._clock.monotonic() - start
+        profile = waiting.shape.scheduler_name
+        gauges.ALGORITHM_SECONDS.observe(seconds)
         if isinstance(decision, decisions.Placed):
             gauges.ATTEMPTS.labels("scheduled", profile).inc()
+            gauges.EXTENSION_SECONDS.labels("Filter", "Success", profile).observe(seconds)
             self._start(waiting, self._bind(waiting, decision))
         else:
             gauges.ATTEMPTS.labels("unschedulable", profile).inc()
+            gauges.EXTENSION_SECONDS.labels("Filter", "Unschedulable", profile).observe(seconds)
             self.queue.sleep(waiting, decision.filters)
             self._start(waiting, self._explain(decision))
 
@@ -261,6 +264,7 @@ class Agent:
             if placed.choice and not await self._prepare(placed, origin):
                 self._take_back(waiting, placed)
                 return
+            start = self._clock.monotonic()
             await self._client.perform(action, origin)
         except (errors.StatusError, protocol.Unknown, OSError) as error:
             log.info("binding refused", extra={"facts": {"pod": "/".join(key), "node": placed.node, "error": error}})
@@ -269,7 +273,8 @@ class Agent:
         if action.announce is not None:
             await self._record(action.announce, origin)
         now = self._clock.monotonic()
-        gauges.ATTEMPT_SECONDS.labels("scheduled", pod_facts.scheduler_name(placed.pod)).observe(now - waiting.tried_at)
+        gauges.EXTENSION_SECONDS.labels("Bind", "Success", waiting.shape.scheduler_name).observe(now - start)
+        gauges.ATTEMPT_SECONDS.labels("scheduled", waiting.shape.scheduler_name).observe(now - waiting.tried_at)
         gauges.SLI_SECONDS.labels(gauges.attempts_label(waiting.attempts)).observe(now - waiting.first_seen)
 
     async def _prepare(self, placed: decisions.Placed, origin: protocol.Origin) -> bool:

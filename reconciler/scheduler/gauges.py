@@ -31,7 +31,7 @@ SLI_SECONDS = Histogram(
 )
 EXTENSION_SECONDS = Histogram(
     "scheduler_framework_extension_point_duration_seconds",
-    "Latency for running all plugins of a specific extension point",
+    "Latency for running all plugins of a specific extension point (Filter covers scoring and preemption too)",
     ["extension_point", "status", "profile"],
     buckets=_BUCKETS,
     registry=_registry,
