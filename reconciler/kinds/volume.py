@@ -117,9 +117,7 @@ def warn_of_volume(volume: meta.Obj, old: meta.Obj | None) -> Iterator[str]:
         yield f"spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. {instead}"
     required = (spec.get("nodeAffinity") or meta.EMPTY).get("required") or meta.EMPTY
     yield from pod_warnings.of_node_terms("spec.nodeAffinity.required.nodeSelectorTerms", required.get("nodeSelectorTerms") or ())
-    for source, message in pod_warnings.VOLUMES.items():
-        if source in spec:
-            yield f"spec.{source}: {message}"
+    yield from pod_warnings.of_volume("spec", spec)
 
 
 def warn_of_claim(claim: meta.Obj, old: meta.Obj | None) -> Iterator[str]:

@@ -29,13 +29,12 @@ ANNOTATIONS = {
 }
 SECCOMP_MESSAGE = 'non-functional in v1.27+; use the "seccompProfile" field instead'
 APP_ARMOR_MESSAGE = 'deprecated since v1.30; use the "appArmorProfile" field instead'
-# In the order in which they are mentioned when a volume has several of them.
 VOLUMES = {
     "photonPersistentDisk": "deprecated in v1.11, non-functional in v1.16+",
     "gitRepo": "deprecated in v1.11",
     "scaleIO": "deprecated in v1.16, non-functional in v1.22+",
     "flocker": "deprecated in v1.22, non-functional in v1.25+",
-    "storageOS": "deprecated in v1.22, non-functional in v1.25+",
+    "storageos": "deprecated in v1.22, non-functional in v1.25+",
     "quobyte": "deprecated in v1.22, non-functional in v1.25+",
     "glusterfs": "deprecated in v1.25, non-functional in v1.26+",
     "cephfs": "deprecated in v1.28, non-functional in v1.31+",
@@ -77,6 +76,14 @@ def of_template(path: str, template: Mapping[str, Any]) -> Iterator[str]:
 def of_node_terms(path: str, terms: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     for index, term in enumerate(terms):
         yield from _of_node_term(f"{path}[{index}]", term)
+
+
+def of_volume(path: str, volume: Mapping[str, Any]) -> Iterator[str]:
+    """`volume` of a pod, or the spec of a PersistentVolume."""
+    for source, message in VOLUMES.items():
+        if source in volume:
+            shown = "storageOS" if source == "storageos" else source
+            yield f"{path}.{shown}: {message}"
 
 
 def of_claim(path: str, spec: Spec) -> Iterator[str]:
@@ -142,9 +149,7 @@ def _of_node_term(path: str, term: Mapping[str, Any]) -> Iterator[str]:
 
 def _of_volumes(path: str, volumes: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     for index, volume in enumerate(volumes):
-        for source, message in VOLUMES.items():
-            if source in volume:
-                yield f"{path}[{index}].{source}: {message}"
+        yield from of_volume(f"{path}[{index}]", volume)
         claim = (volume.get("ephemeral") or meta.EMPTY).get("volumeClaimTemplate")
         if claim:
             yield from of_claim(f"{path}[{index}].ephemeral.volumeClaimTemplate.spec", claim.get("spec") or meta.EMPTY)
