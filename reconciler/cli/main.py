@@ -23,6 +23,7 @@ VERBS = {
     "why": "from a pod or a PID back to the file and line that caused it",
     "kubeconfig": "print the kubeconfig that kubectl needs",
     "compact": "forget the journal's history, not where live objects came from",
+    "keeper": "upgrade the parent of the containers in place, or list its pods",
     "snapshot": "copy the journal while it is in use",
     "restore": "make a journal from a snapshot",
 }

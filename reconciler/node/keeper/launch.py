@@ -9,6 +9,7 @@ from pathlib import Path
 from reconciler.node.keeper import client
 
 SOCKET = "keeper.sock"
+EXTERNAL_ATTEMPTS, EXTERNAL_PAUSE_SECONDS = 100, 0.1
 
 
 class LaunchFailure(Exception):
@@ -21,11 +22,28 @@ def command(run_dir: Path) -> list[str]:
 
 
 async def launch(run_dir: Path) -> None:
-    """Make sure a keeper serves `run_dir`; returns once its socket is open. It is no child of this process."""
+    """Make sure a keeper serves `run_dir`; returns once its socket is open. It is no child of this process.
+
+    With RECONCILER_KEEPER=external a service manager starts it, and here one only waits: a keeper of our own would
+    live in our control group and die with us.
+    """
+    if os.environ.get("RECONCILER_KEEPER") == "external":
+        await _appears(run_dir)
+        return
     environment = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "HOME", "TZ", "LD_LIBRARY_PATH")}
     done = await asyncio.to_thread(_start, run_dir, environment)
     if done.returncode:
         raise LaunchFailure(done.stderr.decode(errors="replace").strip() or f"the keeper ended with status {done.returncode}")
+
+
+async def _appears(run_dir: Path) -> None:
+    for _ in range(EXTERNAL_ATTEMPTS):
+        try:
+            await client.request(run_dir / SOCKET, "hello")
+            return
+        except (client.Gone, OSError):
+            await asyncio.sleep(EXTERNAL_PAUSE_SECONDS)
+    raise LaunchFailure(f"no keeper serves {run_dir}: systemctl start reconciler-keeper.service")
 
 
 def _start(run_dir: Path, environment: dict[str, str]) -> "subprocess.CompletedProcess[bytes]":
