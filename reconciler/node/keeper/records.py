@@ -47,7 +47,7 @@ def start_ticks(pid: int) -> int:
 
 
 def write(path: str, record: dict[str, Any]) -> None:
-    temporary = path + ".new"
+    temporary = f"{path}.{os.getpid()}.new"  # two may write the same
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         os.write(descriptor, json.dumps(record).encode())

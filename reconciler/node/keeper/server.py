@@ -12,6 +12,7 @@ import select
 import signal
 import socket
 import sys
+import time
 
 from reconciler.node.keeper import abilities, leftovers, linux, quiet, records, wire, work, zygote
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 KEPT_VARIABLE = "RECONCILER_KEEPER_DESCRIPTORS"  # listening socket and lock, across a re-exec
+LOCK_ATTEMPTS = 200
+LOCK_DELAY_SECONDS = 0.005
 FORK, UPGRADE, STOP = b"F", b"U", b"X"  # told by workers
 
 
@@ -85,10 +88,8 @@ class Keeper(quiet.Loop):
         records.discard(folder.at("keep.json"))
         self._end_shim(folder)
         if os.path.isdir(folder.path):
-            try:
-                os.close(records.lock(folder.at("shim.lock")))
-            except BlockingIOError:
-                raise wire.Refused("Busy", f"the shim of pod {folder.uid} is starting or ending") from None
+            if self._lock_patiently(folder) < 0:  # held until this worker ends
+                raise wire.Refused("Busy", f"the shim of pod {folder.uid} is starting or ending")
             work.conclude(folder, self._boot)
             work.destroy(folder)
         return {}
@@ -151,8 +152,24 @@ class Keeper(quiet.Loop):
         """In a worker: end what a dead shim left, record it and tell."""
         leftovers.kill_children(os.getppid(), spare={*self._shims, *self.workers, self._zygote.pid})
         folder = records.PodFolder(self._run_dir, uid)
-        work.conclude(folder, self._boot)
+        lock = self._lock_patiently(folder)
+        if lock >= 0:
+            work.conclude(folder, self._boot)
+            os.close(lock)
         work.tell(self, quiet.EVENT + wire.encode({"event": "ended", "uid": uid, "pod": self._described(uid)}))
+
+    def _lock_patiently(self, folder: records.PodFolder) -> int:
+        """A dead shim's lock, which its last children may hold a moment longer; -1 where another shim has it."""
+        for _ in range(LOCK_ATTEMPTS):
+            try:
+                return records.lock(folder.at("shim.lock"))
+            except BlockingIOError:
+                if folder.shim_pid(self._boot):
+                    return -1
+                time.sleep(LOCK_DELAY_SECONDS)
+            except FileNotFoundError:
+                return -1  # removed meanwhile
+        return -1
 
     def _upgrade(self) -> None:
         for descriptor in (self.server, self._lock):

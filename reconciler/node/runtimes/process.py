@@ -102,7 +102,7 @@ class ProcessRuntime:
             return await self._listen(spec.uid, pod)
         except wire.Refused as error:
             with contextlib.suppress(types.RuntimeFailure):
-                await self._ask_keeper("remove", uid=spec.uid)
+                await self._ask_keeper("stop", uid=spec.uid)  # records stay: no attempt starts twice
             raise types.RuntimeFailure(error.reason, error.message) from error
         except client.Gone as error:
             raise types.RuntimeFailure("FailedCreatePodSandBox", f"the pod's shim ended at once: {error}") from error

@@ -13,6 +13,7 @@ from tests.e2e.node.test_pods import is_running, terminated
 from tests.e2e.node.world import World, pod, running
 
 KILLS = int(os.environ.get("RECONCILER_CRASH_KILLS", "20"))
+SEED = int(os.environ.get("RECONCILER_CRASH_SEED", "7"))
 TICK = "i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.01; done"
 
 
@@ -100,7 +101,7 @@ async def test_a_killed_shim_loses_its_pod_and_says_so(tmp_path: pathlib.Path) -
 
 async def test_random_kills(tmp_path: pathlib.Path) -> None:
     """No attempt starts twice, none is lost: each start writes its own line; what the runtime says runs, and only that."""
-    chance = random.Random(7)
+    chance = random.Random(SEED)
     script = "echo start >> /flag/$HOSTNAME; " + TICK
     mark = {"name": "MARK", "value": str(tmp_path)}
     names = [f"pod-{n}" for n in range(3)]
