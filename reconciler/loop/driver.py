@@ -408,8 +408,8 @@ class Driver:
         if outcome.hopeless:
             loop.results["success"].inc()
             return
-        loop.results["requeue" if perform.is_conflict(failure) else "error"].inc()
-        if not perform.is_conflict(failure):
+        loop.results["requeue" if perform.is_outdated(failure) else "error"].inc()
+        if not perform.is_outdated(failure):
             loop.errors.inc()
             facts = {"controller": loop.controller.name, "key": "/".join(key), "error": state.error}
             log.info("plan failed", extra={"facts": facts})

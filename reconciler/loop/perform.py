@@ -46,9 +46,9 @@ def namespace_is_terminating(error: errors.StatusError) -> bool:
     return any(cause.get("reason") == "NamespaceTerminating" for cause in causes)
 
 
-def is_conflict(error: BaseException | None) -> bool:
-    """A precondition failed: the plan was made on an outdated view, which is nobody's fault."""
-    return isinstance(error, errors.StatusError) and error.reason == "Conflict"
+def is_outdated(error: BaseException | None) -> bool:
+    """The plan was made on a view that the server has left behind, which is nobody's fault."""
+    return isinstance(error, errors.StatusError) and error.reason in ("Conflict", "NotFound")
 
 
 class Api:
@@ -171,7 +171,7 @@ class Performance:
             return
         self.outcome.failure = error
         refused = getattr(action, "refused", None)
-        if refused is not None and isinstance(error, errors.StatusError) and not (is_conflict(error) or self.outcome.hopeless):
+        if refused is not None and isinstance(error, errors.StatusError) and not (is_outdated(error) or self.outcome.hopeless):
             self._refused = tuple(refused(error))
 
 
