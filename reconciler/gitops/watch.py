@@ -1,32 +1,29 @@
 """Notices that something in a folder may have changed; what did, the next scan finds out (folder.py).
 
-inotify through the event loop: no thread, a tenth of a millisecond from the save to the callback. Directories are
-watched one by one, as the scan lists them, so hidden trees (.git) cost nothing and links to directories are followed.
-Events are hints and may get lost (a full queue, network file systems): the agent also looks from time to time. Where
-the machine has no watches left, looking is all there is, and `follow` says so.
+watchdog's inotify queue, one thread for all directories (docs/adr/0006). They are watched one by one, as the scan
+lists them, so hidden trees (.git) cost nothing and links to directories are followed. Events are hints and may get
+lost (a full queue, network file systems): a full queue calls for a look, and the agent also looks from time to time.
+Where the machine has no watches left, looking is all there is, and `follow` says so.
 
 A file that was written and not closed yet is remembered: half of it must not be taken for the whole.
 """
 
 import asyncio
-import ctypes
 import errno
 import os
-import struct
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from reconciler.kit import clock as clocks
 
-MODIFY, ATTRIB, CLOSE_WRITE = 0x2, 0x4, 0x8
-MOVED_FROM, MOVED_TO, CREATE, DELETE, DELETE_SELF, MOVE_SELF = 0x40, 0x80, 0x100, 0x200, 0x400, 0x800
-IGNORED, ONLYDIR = 0x8000, 0x0100_0000
-_MASK = MODIFY | ATTRIB | CLOSE_WRITE | MOVED_FROM | MOVED_TO | CREATE | DELETE | DELETE_SELF | MOVE_SELF | ONLYDIR
-_EVENT = struct.Struct("iIII")  # struct inotify_event: watch, mask, cookie, length of the name that follows
-_BUFFER_BYTES = 64 << 10
+if TYPE_CHECKING:
+    from watchdog.observers import inotify_c
 
 MAX_OPEN = 1000
 WRITE_SECONDS = 0.2  # after which a file that was written and not closed is taken as it is
+STOP_SECONDS = 2.0
 
 Inode = tuple[int, int]  # device, inode: a directory made anew is another one
 
@@ -45,90 +42,137 @@ class Watch:
 
     def __init__(self, changed: Callable[[], None], clock: clocks.Clock) -> None:
         self._changed = changed
-        self._clock = clock
-        self._libc = ctypes.CDLL(None, use_errno=True)
-        self._descriptor = -1
-        self._watches: dict[Place, int] = {}
-        self._names: dict[int, frozenset[str]] = {}  # watch -> names that matter, empty for all
-        self._open: dict[tuple[int, bytes], float] = {}  # files written and not closed yet, when last (monotonic)
+        self._queue: inotify_c.InotifyFD | None = None
+        self._ears: dict[Place, _Ear] = {}
+        self._news = _News(clock)
 
     def follow(self, places: Iterable[Place]) -> tuple[bool, str]:
         """Watch exactly `places`: whether some are new (what they hold may have changed before), and what failed."""
-        if self._descriptor < 0 and (failure := self._open_queue()):
-            return False, failure
+        if self._queue is None:
+            self._news.start(self._changed)
+        try:
+            queue = self._queue = self._queue or _open_queue()
+        except OSError as error:
+            return False, f"the folder cannot be watched: {_reason(error)}"
         wanted = set(places)
-        for place in self._watches.keys() - wanted:
-            self._remove(place)
-        new = sorted(wanted - self._watches.keys(), key=lambda place: place.path)
-        failures = [failure for place in new if (failure := self._add(place))]
+        unwanted = [(place, ear) for place, ear in self._ears.items() if place not in wanted or ear.is_deaf]
+        for place, _ in unwanted:
+            del self._ears[place]
+        queue.remove_callbacks([(ear.descriptor, ear.id) for _, ear in unwanted])
+        new = sorted(wanted - self._ears.keys(), key=lambda place: place.path)
+        failures = [failure for place in new if (failure := self._add(queue, place))]
         return len(new) > len(failures), failures[0] if failures else ""
 
     def is_written(self) -> bool:
         """Whether a file is in the middle of being written."""
-        now = self._clock.monotonic()
-        return any(now - at < WRITE_SECONDS for at in self._open.values())
+        return self._news.is_written()
 
     def close(self) -> None:
-        if self._descriptor >= 0:
-            asyncio.get_running_loop().remove_reader(self._descriptor)
-            os.close(self._descriptor)
-            self._descriptor = -1
+        if self._queue is not None:
+            self._queue.stop()
+            self._queue.join(STOP_SECONDS)
+            self._queue = None
 
-    def _open_queue(self) -> str:
-        descriptor = self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-        if descriptor < 0:
-            return f"inotify: {os.strerror(ctypes.get_errno())}"
-        self._descriptor = descriptor
-        asyncio.get_running_loop().add_reader(descriptor, self._read)
-        return ""
-
-    def _add(self, place: Place) -> str:
-        watch = self._libc.inotify_add_watch(self._descriptor, os.fsencode(place.path), _MASK)
-        if watch < 0:
-            code = ctypes.get_errno()
-            return f"{place.path} cannot be watched: {_reason(code)}" if code != errno.ENOENT else ""
-        self._watches[place] = watch
-        if watch in self._names:
-            self._names[watch] = self._names[watch] | place.names if self._names[watch] and place.names else frozenset()
-        else:
-            self._names[watch] = place.names
-        return ""
-
-    def _remove(self, place: Place) -> None:
-        watch = self._watches.pop(place)
-        if watch not in self._watches.values():
-            self._libc.inotify_rm_watch(self._descriptor, watch)
-            self._names.pop(watch, None)
-
-    def _read(self) -> None:
+    def _add(self, queue: "inotify_c.InotifyFD", place: Place) -> str:
+        ear = _Ear(place, self._news)
         try:
-            data = os.read(self._descriptor, _BUFFER_BYTES)
-        except BlockingIOError:
+            ear.descriptor = queue.add_callback(os.fsencode(place.path), _mask(), ear, ear.id)
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            return f"{place.path} cannot be watched: {_reason(error)}"
+        if ear.descriptor < 0:  # watchdog raises for every failure but this one
+            queue.remove_callbacks([(ear.descriptor, ear.id)])
+            return f"{place.path} cannot be watched: {os.strerror(errno.EACCES)}"
+        self._ears[place] = ear
+        return ""
+
+
+class _News:
+    """What watchdog's thread has heard and the event loop has not; however much that is, the loop is woken once."""
+
+    def __init__(self, clock: clocks.Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._wake: Callable[[], object] | None = None
+        self._is_waking = False
+        self._open: dict[tuple[int, bytes], float] = {}  # files written and not closed yet, when last (monotonic)
+
+    def start(self, changed: Callable[[], None]) -> None:
+        """Call `changed` in the running loop from now on."""
+        loop = asyncio.get_running_loop()
+
+        def tell() -> None:
+            with self._lock:
+                self._is_waking = False
+            changed()
+
+        with self._lock:
+            self._wake = lambda: loop.call_soon_threadsafe(tell)
+
+    def add(self) -> None:
+        with self._lock:
+            if self._wake is not None and not self._is_waking:
+                self._is_waking = True
+                self._wake()
+
+    def written(self, file: tuple[int, bytes], *, is_open: bool) -> None:
+        """A file was written to, or closed or replaced."""
+        with self._lock:
+            if not is_open:
+                self._open.pop(file, None)
+            elif len(self._open) < MAX_OPEN:
+                self._open[file] = self._clock.monotonic()
+
+    def is_written(self) -> bool:
+        since = self._clock.monotonic() - WRITE_SECONDS
+        with self._lock:
+            self._open = {file: at for file, at in self._open.items() if at > since}
+            return bool(self._open)
+
+
+class _Ear:
+    """What watchdog's thread calls for one place. Each place has its own, so two may share a directory."""
+
+    def __init__(self, place: Place, news: _News) -> None:
+        self._names = frozenset(os.fsencode(name) for name in place.names)
+        self._news = news
+        self.id: inotify_c.CallbackId = id(self)  # type: ignore[assignment]  # as watchdog makes its own
+        self.descriptor: inotify_c.WatchDescriptor = -1  # type: ignore[assignment]
+        self.is_deaf = False  # the directory is gone, its path and even its inode may come back
+
+    def on_event(self, event: "inotify_c.InotifyEvent") -> None:
+        if self._names and event.name not in self._names:
             return
-        offset, concerned = 0, False
-        while offset < len(data):
-            watch, mask, _, length = _EVENT.unpack_from(data, offset)
-            name = data[offset + _EVENT.size : offset + _EVENT.size + length].rstrip(b"\0")
-            offset += _EVENT.size + length
-            concerned = self._concerns(watch, mask, name) or concerned
-        if concerned:
-            self._changed()
+        self._news.written((event.wd, event.name), is_open=event.is_modify)
+        self._news.add()
 
-    def _concerns(self, watch: int, mask: int, name: bytes) -> bool:
-        """Whether an event is about something of ours; an overflow of the queue (watch -1) always is."""
-        if mask & IGNORED:
-            return False
-        names = self._names.get(watch, frozenset())
-        if names and os.fsdecode(name) not in names:
-            return False
-        if not mask & MODIFY:
-            self._open.pop((watch, name), None)
-        elif len(self._open) < MAX_OPEN:
-            self._open[watch, name] = self._clock.monotonic()
-        return True
+    def on_watch_deleted(self, wd: "inotify_c.WatchDescriptor") -> None:
+        self.is_deaf = True
+
+    def on_queue_overflow(self) -> None:
+        self._news.add()
 
 
-def _reason(code: int) -> str:
-    if code == errno.ENOSPC:
+def _open_queue() -> "inotify_c.InotifyFD":
+    from watchdog.observers import inotify_c  # 10 ms, not needed before the API listens
+
+    queue = inotify_c.InotifyFD()
+    queue.start()
+    return queue
+
+
+def _mask() -> "inotify_c.Mask":
+    from watchdog.observers.inotify_c import InotifyConstants as Bits
+    from watchdog.observers.inotify_c import Mask
+
+    change = Bits.IN_MODIFY | Bits.IN_ATTRIB | Bits.IN_CLOSE_WRITE | Bits.IN_MOVE | Bits.IN_CREATE | Bits.IN_DELETE
+    return Mask(change | Bits.IN_DELETE_SELF | Bits.IN_MOVE_SELF | Bits.IN_ONLYDIR)
+
+
+def _reason(error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
         return "no watches left, raise fs.inotify.max_user_watches"
-    return os.strerror(code)
+    if error.errno == errno.EMFILE:
+        return "no inotify instances left, raise fs.inotify.max_user_instances"
+    return error.strerror or str(error)

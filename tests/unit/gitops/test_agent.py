@@ -136,8 +136,12 @@ async def test_a_bad_document_blocks_only_itself(tmp_path: pathlib.Path) -> None
         ]
         assert world.state() == "Blocked"
         assert _spec(world, "web")["replicas"] == 2
-        events = await world.client.list("events", "default")
-        assert {event["reason"] for event in events.items} == {"DocumentRefused"}
+
+        async def told() -> bool:
+            events = await world.client.list("events", "default")
+            return {event["reason"] for event in events.items} == {"DocumentRefused"}
+
+        await world.until(told, "the event")
         world.write("a.yaml", config("a", "2") + "---\n" + WEB)
         await world.until(lambda: world.state() == "Synced", "no error any more")
 
