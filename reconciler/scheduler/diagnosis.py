@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reconciler.scheduler.columns import Indices, Mask
+from reconciler.scheduler.columns import Mask, Rows
 from reconciler.scheduler.config import Profile
 from reconciler.scheduler.rules import Case
 from reconciler.scheduler.standing import narrowed
@@ -47,39 +47,39 @@ def diagnose(case: Case, profile: Profile) -> Diagnosis:
             return Diagnosis(table.live_nodes, filters=frozenset((rule.name,)), rejection=rejection)
     counts: Counter[str] = Counter()
     failing: set[str] = set()
+    rows = _looked_at(case, profile, counts, failing)
+    open_ = table.alive[: table.size][rows].copy()  # rows that no filter has ruled out yet
     retriable = np.zeros(table.size, dtype=np.bool_)
-    left = np.flatnonzero(table.alive[: table.size])
-    left = _narrow(case, profile, left, counts, failing)
     for rule in profile.filters:
-        if not len(left):
-            break
-        verdict = rule.check(case, left)
+        verdict = rule.check(case, rows) if rule.concerns(case.shape) else None
         if verdict is None:
             continue
-        failed = verdict.bits != 0
-        if not failed.any():
+        bits = np.where(open_, verdict.bits, np.uint64(0))
+        if not bits.any():
             continue
         failing.add(rule.name)
-        final = np.zeros(len(left), dtype=np.bool_)
+        final = np.uint64(0)
         for bit, reason in enumerate(verdict.reasons):
-            holds = (verdict.bits >> np.uint64(bit)) & np.uint64(1) != 0
-            count = int(holds.sum())
-            if count:
-                counts[reason.text] += count
-                if reason.is_final:
-                    final |= holds
-        retriable[left[failed & ~final]] = True
-        left = left[~failed]
-    return Diagnosis(table.live_nodes, tuple(counts.items()), retriable, frozenset(failing))
+            mask = np.uint64(1 << bit)
+            counts[reason.text] += int(np.count_nonzero(bits & mask))
+            if reason.is_final:
+                final |= mask
+        failed = bits != 0
+        retriable[rows] |= failed & (bits & final == 0)
+        open_ &= ~failed
+        if not open_.any():
+            break
+    return Diagnosis(table.live_nodes, tuple((+counts).items()), retriable, frozenset(failing))
 
 
-def _narrow(case: Case, profile: Profile, left: Indices, counts: Counter[str], failing: set[str]) -> Indices:
+def _looked_at(case: Case, profile: Profile, counts: Counter[str], failing: set[str]) -> Rows:
     """Rows that the filters care to look at; the others fail for the filters that ruled them out."""
+    table = case.table
     names = narrowed(case, profile)
     if names is None:
-        return left
-    inside = np.array(sorted(case.table.row_of[name] for name in names if name in case.table.row_of), dtype=np.intp)
-    outside = len(left) - len(inside)
+        return table.everything
+    inside = np.array(sorted(table.row_of[name] for name in names if name in table.row_of), dtype=np.intp)
+    outside = table.live_nodes - len(inside)
     if outside:
         narrowing = sorted(rule.name for rule in profile.filters if rule.narrow is not None and rule.narrow(case) is not None)
         counts[f"node(s) didn't satisfy plugin(s) [{' '.join(narrowing)}]"] += outside

@@ -156,9 +156,9 @@ class Bids:
 
 
 def is_local(case: Case, profile: Profile) -> bool:
-    """Whether of all rules that read pods only NodeResourcesFit has a say for this shape."""
-    others = (one for one in profile.filters if one.scope is not Scope.NODE and one.name != node_resources_fit.NAME)
-    return all(one.check(case, slice(0, 1)) is None for one in others)
+    """Whether of all rules that read pods only NodeResourcesFit, which goes by sums, has a say for this shape."""
+    others = (one for one in profile.filters if one.scope is not Scope.NODE and one.concerns(case.shape))
+    return all(one.name == node_resources_fit.NAME or one.check(case, slice(0, 1)) is None for one in others)
 
 
 def make_bid(case: Case, row: int, room: "Room", budgets: Sequence[Budget]) -> Bid:

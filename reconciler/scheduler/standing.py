@@ -1,9 +1,9 @@
 """What every node is worth to one shape of pod, kept and renewed only where something changed.
 
 After one pod was placed only the row it went to differs, so the next pod of the shape costs one row to judge and a
-look at the block maxima, whatever the number of nodes. Where sums are all that matters of the pods on a node, the
-best rows are judged ahead together, as they will be with one more pod of the shape: for numpy a hundred rows cost
-hardly more than one. Rules of scope CLUSTER are asked anew for every pod.
+look at the block maxima, whatever the number of nodes. Where sums are all that matters of the pods on a node, all
+rows are judged ahead together, as they will be with one more pod of the shape: for numpy a thousand rows cost hardly
+more than one. Rules of scope CLUSTER are asked anew for every pod.
 """
 
 import numpy as np
@@ -13,7 +13,8 @@ from reconciler.scheduler.config import Profile
 from reconciler.scheduler.rules import Case, Scope, Score
 
 BLOCK = 128  # rows per block of the maxima
-AHEAD = 128  # rows judged ahead together
+MISSES = 16  # rows that had to be judged alone, beside one for each
+ROWS_A_MISS = 64  # rows, before all are judged ahead again
 NOISE_BITS = 16
 INFEASIBLE = -1
 
@@ -31,9 +32,11 @@ class Standing:
         self._cluster_scores = [one for one in profile.scores if one[0].scope is Scope.CLUSTER]
         scopes = {one.scope for one in filters} | {score.scope for score, _ in profile.scores}
         self._by_sums = Scope.PODS not in scopes
-        self._ahead: dict[int, tuple[bool, int]] = {}  # row -> feasible and worth with one more pod of the shape
+        self._known_ahead: Mask = np.zeros(0, dtype=np.bool_)  # rows judged ahead, and what came out:
+        self._feasible_ahead: Mask = np.zeros(0, dtype=np.bool_)
+        self._worth_ahead: Ints = np.zeros(0, dtype=np.int64)
         self._expected = -1  # the row that the last pod was placed on
-        self._in_a_row = 0  # pods placed since the last full judgement
+        self._misses = 0  # pods placed on rows that were not judged ahead
         self._facts = -1
         self._generation = 0
         self._open: Mask = np.zeros(0, dtype=np.bool_)  # rows that the nodes themselves leave open
@@ -53,11 +56,10 @@ class Standing:
         if changed is None:
             self._facts = table.facts_generation
             self._judge_nodes()
-        elif changed == [self._expected] and table.generation == since + 1 and self._expected in self._ahead:
-            self._set_row(self._expected, *self._ahead.pop(self._expected))
+        elif changed == [self._expected] and table.generation == since + 1 and self._known_ahead[self._expected]:
+            self._take_ahead(self._expected)
         elif changed:
-            for row in changed:
-                self._ahead.pop(row, None)
+            self._known_ahead[changed] = False
             everything = len(changed) >= table.size // 2
             self._judge_pods(table.everything if everything else np.array(changed, dtype=np.intp))
         self._expected = -1
@@ -65,8 +67,10 @@ class Standing:
     def expect(self, row: int) -> None:
         """A pod of the shape was just placed on `row`."""
         self._expected = row
-        self._in_a_row += 1
-        if self._by_sums and self._in_a_row > 1 and row not in self._ahead:
+        if not self._by_sums or self._known_ahead[row]:
+            return
+        self._misses += 1
+        if self._misses >= MISSES + len(self._known_ahead) // ROWS_A_MISS:
             self._look_ahead(row)
 
     def feasible(self) -> Mask:
@@ -145,8 +149,8 @@ class Standing:
                 self._fixed += weight * values
             else:
                 self._relative.append((score, weight, values))
-        self._ahead = {}
-        self._in_a_row = 0
+        self._known_ahead = np.zeros(size, dtype=np.bool_)
+        self._misses = 0
         self._noise = self._random.integers(1 << NOISE_BITS, size=BLOCK).tolist()
         self._feasible = np.zeros(size, dtype=np.bool_)
         self._worth = np.zeros(size, dtype=np.int64)
@@ -177,22 +181,24 @@ class Standing:
                 worth += values if weight == 1 else weight * values
         return passes, worth
 
-    def _set_row(self, row: int, passes: bool, worth: int) -> None:
+    def _take_ahead(self, row: int) -> None:
+        self._known_ahead[row] = False
+        passes, worth = bool(self._feasible_ahead[row]), int(self._worth_ahead[row])
         self._feasible[row] = passes
         self._worth[row] = worth
-        noise = self._noise[(self._in_a_row + row) % len(self._noise)]
+        noise = self._noise[(self._generation + row) % len(self._noise)]
         self._keys[row] = (worth << NOISE_BITS) + noise if passes else INFEASIBLE
         start = row // BLOCK * BLOCK
         self._maxima[row // BLOCK] = self._keys[start : start + BLOCK].max()
 
     def _look_ahead(self, row: int) -> None:
-        """Judge the rows that will be chosen next as if the next pods were there already; `row` has just got one."""
-        keys = self._keys[: self.case.table.size]
-        best = np.argpartition(keys, -AHEAD)[-AHEAD:] if len(keys) > AHEAD else np.arange(len(keys))
-        rows = best[(keys[best] != INFEASIBLE) & (best != row)]
-        with self.case.table.supposing(self.case.shape, rows):
-            passes, worth = self._judged(rows)
-        self._ahead = dict(zip(rows.tolist(), zip(passes.tolist(), worth.tolist(), strict=True), strict=True))
+        """Judge all rows as if the next pod were there already; `row` has just got one, and is judged as it is first."""
+        everything = self.case.table.everything
+        with self.case.table.supposing(self.case.shape, everything):
+            self._feasible_ahead, self._worth_ahead = self._judged(everything)
+        self._known_ahead[:] = True
+        self._known_ahead[row] = False
+        self._misses = 0
 
 
 def _normalised(score: Score, values: Ints) -> Ints:

@@ -214,7 +214,7 @@ class Table:
             self._leave(held)
 
     @contextlib.contextmanager
-    def supposing(self, shape: Shape, rows: columns.Indices) -> Iterator[None]:
+    def supposing(self, shape: Shape, rows: columns.Rows) -> Iterator[None]:
         """The sums of `rows` as if each held one more pod of `shape`, for a look ahead; nothing is logged."""
         vector, usual = self._vector(shape), shape.usual_requests
         more = ((0, usual.get(requests.CPU, 0)), (1, usual.get(requests.MEMORY, 0)))
