@@ -2,7 +2,8 @@
 
 Up to the compacted revision a key keeps the row that was newest there, nothing if that removed it. Rows that live
 objects' provenance needs become husks. Rows go in ascending order and in small transactions: wherever a
-crash interrupts, no removed key comes back.
+crash interrupts, no removed key comes back. A later write that names as its cause what was superseded long before the
+compacted revision may find that gone.
 """
 
 from collections.abc import Iterable, Iterator

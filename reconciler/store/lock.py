@@ -6,7 +6,7 @@ from pathlib import Path
 
 from reconciler.store.types import JournalError, Locked
 
-FILE = "lock"
+FILE = "journal.lock"
 
 
 class Lock:

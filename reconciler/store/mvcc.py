@@ -61,11 +61,14 @@ def validate(operations: Sequence[Operation]) -> None:
         raise ValueError(f"{len(operations)} operations in one transaction, at most {MAX_OPERATIONS} are possible")
     if len(operations) > 1 and len({operation.key for operation in operations}) < len(operations):
         raise ValueError("a key appears twice in one transaction")
+    size = 0
     for operation in operations:
         if not operation.key:
             raise ValueError("a key must not be empty")
-        if isinstance(operation, Put) and len(operation.value) > MAX_VALUE_BYTES:
-            raise ValueError(f"{operation.key} has {len(operation.value)} bytes, at most {MAX_VALUE_BYTES} are possible")
+        if isinstance(operation, Put):
+            size += len(operation.value)
+    if size > MAX_VALUE_BYTES:
+        raise ValueError(f"{operations[0].key} and what is written with it have {size} bytes, at most {MAX_VALUE_BYTES} are possible")
 
 
 def conflict(operations: Sequence[Operation], lookup: Lookup) -> Conflict | None:

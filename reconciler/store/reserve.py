@@ -14,7 +14,7 @@ import apsw
 
 from reconciler.store import disk
 
-FILE = "reserve"
+FILE = "journal.reserve"
 BYTES = disk.LOG_BYTES + (4 << 20)
 SPARE_BYTES = 4 << 20
 PAGES = BYTES // disk.PAGE_BYTES

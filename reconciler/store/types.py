@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 MAX_OPERATIONS = 128  # per transaction, etcd's limit
-MAX_VALUE_BYTES = 1_572_864  # 1.5 MiB, etcd's request limit
+MAX_VALUE_BYTES = 1_572_864  # all values of a transaction: 1.5 MiB, etcd's request limit
 
 
 class Durability(Enum):

@@ -109,8 +109,9 @@ def test_expectations() -> None:
         [Put("", b"")],
         [Put(str(number), b"") for number in range(MAX_OPERATIONS + 1)],
         [Put("a", bytes(MAX_VALUE_BYTES + 1))],
+        [Put("a", bytes(MAX_VALUE_BYTES)), Put("b", b"1")],
     ],
-    ids=["twice", "no key", "too many", "too large"],
+    ids=["twice", "no key", "too many", "too large", "too large together"],
 )
 def test_limits(operations: list[Put | Remove]) -> None:
     with pytest.raises(ValueError, match=r"twice|empty|at most"):
