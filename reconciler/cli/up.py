@@ -37,6 +37,12 @@ def run(arguments: argparse.Namespace) -> int:
     except config.ConfigError as error:
         print(f"reconciler up: {error}", file=sys.stderr)
         return 2
+    from reconciler import controllers
     from reconciler.daemon import run as daemon
 
+    try:
+        controllers.enabled(controllers.builtin(), settings.controllers)
+    except ValueError as error:
+        print(f"reconciler up: --controllers: {error}", file=sys.stderr)
+        return 2
     return daemon.run(settings)
