@@ -37,6 +37,8 @@ EXTENSION_SECONDS = Histogram(
     registry=_registry,
 )
 PENDING = Gauge("scheduler_pending_pods", "Number of pending pods, by the queue type", ["queue"], registry=_registry)
+for _queue in ("active", "backoff", "gated", "unschedulable"):
+    PENDING.labels(_queue)  # a queue that nobody was in yet has nobody in it
 PREEMPTIONS = Counter("scheduler_preemption_attempts", "Total preemption attempts in the cluster till now", registry=_registry)
 VICTIMS = Histogram(
     "scheduler_preemption_victims", "Number of selected preemption victims", buckets=(1, 2, 4, 8, 16, 32, 64), registry=_registry
