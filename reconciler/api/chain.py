@@ -99,7 +99,7 @@ class Chain:
                 dry_run = query.one("dryRun")
                 answer = await self._resource(request, route, verb, user, query, target)
         except errors.StatusError as error:
-            answer = Answer.refusal(error, _media(request))
+            answer = Answer.refusal(error, _media(request), request.get("warnings", ()))
         except protocol.Unknown as error:
             answer = Answer.refusal(errors.StatusError(500, "InternalError", str(error)), _media(request))
         except asyncio.CancelledError:

@@ -286,7 +286,7 @@ class Objects:
             for text in warnings:
                 call.warn(text)
         if refused:
-            raise errors.invalid_object(str(obj["kind"]), kind.group, meta.name(obj), refused)
+            raise errors.invalid_object(str(obj["kind"]), kind.stored_group, meta.name(obj), refused)
         for text in kind.warn(obj, old):
             call.warn(text)
 

@@ -213,6 +213,7 @@ class Resources:
             field_validation=wanted.field_validation,
             provenance=Provenance(actor=f"user/{user.name} ({manager})", why=verb),
         )
+        request["warnings"] = call.warnings  # for the answer of a refusal
         if route.version.deprecation:
             call.warn(route.version.deprecation)
         return call

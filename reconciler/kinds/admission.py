@@ -1,14 +1,16 @@
 """admissionregistration.k8s.io: webhooks and policies that judge or change objects on their way in."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from reconciler.kinds import admission_rules, columns, pod_defaults, workload
+from reconciler.kinds import admission_cel, admission_rules, columns, pod_defaults, workload
 from reconciler.model import meta
+from reconciler.model.errors import FieldError
 from reconciler.model.kind import Kind, Version, status_of
 
 GROUP = "admissionregistration.k8s.io"
 ANY_SCOPE = {"scope": "*"}
+Rules = Callable[[meta.Obj, meta.Obj | None], Iterable[FieldError]]
 MATCH_DEFAULTS = {"namespaceSelector": {}, "objectSelector": {}, "matchPolicy": "Equivalent"}
 
 
@@ -47,6 +49,16 @@ def _default_match(match: Mapping[str, Any]) -> Mapping[str, Any]:
     for field in ("resourceRules", "excludeResourceRules"):
         match = pod_defaults.mapped(match, field, lambda rule: pod_defaults.filled(rule, ANY_SCOPE))
     return match
+
+
+def _compiling(rules: Rules) -> Rules:
+    """`rules`, and that every expression compiles."""
+
+    def validate(policy: meta.Obj, old: meta.Obj | None) -> Iterator[FieldError]:
+        yield from rules(policy, old)
+        yield from admission_cel.refused(policy)
+
+    return validate
 
 
 def _webhooks_cell(configuration: meta.Obj) -> int:
@@ -149,7 +161,7 @@ KINDS = (
         "validatingadmissionpolicy",
         "validatingadmissionpolicies",
         "validations",
-        validate=admission_rules.validating_policy,
+        validate=_compiling(admission_rules.validating_policy),
         subresources=(status_of("ValidatingAdmissionPolicy"),),
         prepare=workload.keep_status,
         prepare_status=workload.keep_spec,
@@ -159,7 +171,7 @@ KINDS = (
         "mutatingadmissionpolicy",
         "mutatingadmissionpolicies",
         "mutations",
-        validate=admission_rules.mutating_policy,
+        validate=_compiling(admission_rules.mutating_policy),
     ),
     _policy_binding("ValidatingAdmissionPolicyBinding", admission_rules.OPERATIONS),
     _policy_binding("MutatingAdmissionPolicyBinding", admission_rules.MUTABLE_OPERATIONS),

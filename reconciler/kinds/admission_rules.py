@@ -232,7 +232,7 @@ def _validation(path: str, validation: Part) -> Iterator[FieldError]:
         yield errors.required(f"{path}.message", "message must be specified if expression contains line breaks")
     reason = validation.get("reason")
     if reason is not None:
-        reasons = ("Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized")
+        reasons = ("Forbidden", "Invalid", "RequestEntityTooLarge")
         yield from check.one_of(f"{path}.reason", reason, reasons)
 
 
@@ -351,7 +351,8 @@ def _param_ref(path: str, reference: Part) -> Iterator[FieldError]:
     if name:
         yield from check.subdomain(f"{path}.name", name)
         if selector is not None:
-            yield errors.forbidden(f"{path}.name", "name and selector are mutually exclusive")
+            for field in ("name", "selector"):
+                yield errors.forbidden(f"{path}.{field}", "name and selector are mutually exclusive")
     elif selector is None:
         yield errors.required(path, "one of name or selector must be specified")
     else:

@@ -14,7 +14,7 @@ def revision(obj: meta.Obj) -> int:
 
 
 def validate(obj: meta.Obj, old: meta.Obj | None) -> Iterator[FieldError]:
-    if not obj.get("data"):
+    if not obj.get("data") and old is None:
         yield errors.required("data", "data is mandatory")
     yield from check.non_negative("revision", revision(obj))
     if old is not None:

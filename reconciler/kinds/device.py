@@ -58,6 +58,7 @@ def _kind(kind: str, default: Any = None, **more: Any) -> Kind:
 KINDS = (
     _kind(
         "DeviceClass",
+        metadata_on_update="changes",
         namespaced=False,
         has_generation=True,
         validate=device_rules.device_class,

@@ -1,8 +1,9 @@
 """Ingress and IngressClass: HTTP from outside, by host and path, to Services."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from reconciler.kinds import columns, ingress_rules, workload
+from reconciler.kinds import columns, ingress_rules, pod_defaults, workload
 from reconciler.model import meta
 from reconciler.model.kind import Health, Kind, Version, status_of
 
@@ -25,6 +26,13 @@ def prepare(ingress: meta.Obj, old: meta.Obj | None) -> meta.Obj:
 def warn(ingress: meta.Obj, old: meta.Obj | None) -> Iterator[str]:
     if old is None and ingress_rules.CLASS_ANNOTATION in meta.annotations(ingress):
         yield f"annotation \"{ingress_rules.CLASS_ANNOTATION}\" is deprecated, please use 'spec.ingressClassName' instead"
+
+
+def default_class(ingress_class: meta.Obj) -> meta.Obj:
+    def spec(wanted: Mapping[str, Any]) -> Mapping[str, Any]:
+        return pod_defaults.inside(wanted, "parameters", lambda one: pod_defaults.filled(one, {"scope": "Cluster"}))
+
+    return pod_defaults.inside(ingress_class, "spec", spec)
 
 
 def health(ingress: meta.Obj) -> Health:
@@ -81,7 +89,7 @@ KINDS = (
         plural="ingressclasses",
         singular="ingressclass",
         namespaced=False,
-        versions=(Version(name="v1", schema="io.k8s.api.networking.v1.IngressClass"),),
+        versions=(Version(name="v1", schema="io.k8s.api.networking.v1.IngressClass", default=default_class),),
         validate=ingress_rules.ingress_class,
         has_generation=True,
         columns=(

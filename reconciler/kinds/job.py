@@ -153,7 +153,6 @@ def _duration_cell(job: meta.Obj, now: float) -> str:
 KIND = Kind(
     group="batch",
     kind="Job",
-    metadata_on_update="changes",
     plural="jobs",
     singular="job",
     categories=("all",),

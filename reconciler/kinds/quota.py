@@ -43,6 +43,7 @@ KINDS = (
         short_names=("limits",),
         versions=(Version(name="v1", schema="io.k8s.api.core.v1.LimitRange", default=default_limits),),
         validate=quota_rules.limit_range,
+        create_on_update=True,
         columns=columns.DEFAULT,
         order=10,
     ),

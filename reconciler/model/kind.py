@@ -160,6 +160,11 @@ class Kind:
         return self.stored_as or self.id
 
     @property
+    def stored_group(self) -> str:
+        """The group that refusals of its objects name."""
+        return self.storage_id.partition(".")[2]
+
+    @property
     def hub_version(self) -> Version:
         return self.version(self.hub) if self.hub else self.versions[0]
 

@@ -20,7 +20,18 @@ INDEXES_MOST_BYTES = 64 * 1024
 
 
 def job(obj: meta.Obj, old: meta.Obj | None) -> Iterator[FieldError]:
+    """kube-apiserver looks at the spec of an updated job twice, and says what is wrong twice."""
     wanted = meta.spec(obj)
+    if old is not None:
+        yield from _job_spec(wanted)
+    yield from _job_spec(wanted)
+    if old is None:
+        yield from _pod_names(obj)
+    else:
+        yield from _update(wanted, meta.spec(old), suspended=bool(meta.spec(old).get("suspend")))
+
+
+def _job_spec(wanted: Mapping[str, Any]) -> Iterator[FieldError]:
     yield from spec("spec", wanted)
     chosen = wanted.get("selector")
     if chosen is None:
@@ -29,10 +40,6 @@ def job(obj: meta.Obj, old: meta.Obj | None) -> Iterator[FieldError]:
         yield from check.label_selector("spec.selector", chosen)
     if templates.is_parseable(chosen):
         yield from templates.selected("spec.template", wanted.get("template") or {}, templates.parsed(chosen))
-    if old is None:
-        yield from _pod_names(obj)
-    else:
-        yield from _update(wanted, meta.spec(old), suspended=bool(meta.spec(old).get("suspend")))
 
 
 def _pod_names(obj: meta.Obj) -> Iterator[FieldError]:
