@@ -39,7 +39,8 @@ def lines(view: View) -> Iterator[str]:
     for family in FAMILIES:
         if view.roster.get(family.kind) is None:
             continue
-        yield f"# HELP {family.name} {family.help}\n# TYPE {family.name} gauge\n"
+        kind = "counter" if family.name.endswith("_total") else "gauge"
+        yield f"# HELP {family.name} {family.help}\n# TYPE {family.name} {kind}\n"
         for namespace in namespaces:
             for obj in view.by(family.kind, NAMESPACE, namespace):
                 for labels, value in family.samples(obj):

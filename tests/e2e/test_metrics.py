@@ -35,9 +35,16 @@ def test_promtool_finds_nothing_to_say(cluster: Cluster) -> None:
     server = cluster.up()
     servers.eventually(lambda: ready_pods(server, 1))
     for component in registry.COMPONENTS:
-        with urllib.request.urlopen(f"http://127.0.0.1:{server.metrics_port}/metrics/{component}", timeout=10) as answer:
-            text = answer.read().decode()
+        servers.eventually(lambda c=component: not missing(scraped(server, c), c), 30)
+        text = scraped(server, component)
         done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False, timeout=30)
         assert done.returncode == 0, f"{component}: {done.stderr}{done.stdout}"
-        missing = [name for name in EXPECTED[component] if not any(line.startswith(name) for line in text.splitlines())]
-        assert not missing, f"{component} lacks {missing}"
+
+
+def scraped(server: servers.Server, component: str) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.metrics_port}/metrics/{component}", timeout=10) as answer:
+        return str(answer.read().decode())
+
+
+def missing(text: str, component: str) -> list[str]:
+    return [name for name in EXPECTED[component] if not any(line.startswith(name) for line in text.splitlines())]
