@@ -1,8 +1,8 @@
 """The listeners: HTTPS with client certificates on TCP, plain HTTP on a unix socket for the local owner.
 
-Headers, bodies and connections are bounded. Certificates near their end are renewed while the server runs; new
-connections see the new one. Stopping closes the listeners first, then ends watches, then waits for what is in
-flight.
+Headers, bodies and connections are bounded. `renew_certificates`, which somebody calls every RENEWAL_CHECK_SECONDS,
+renews certificates near their end; new connections see the new one. Stopping closes the listeners first, then ends
+watches, then waits for what is in flight.
 """
 
 import asyncio
@@ -20,7 +20,6 @@ from reconciler.api.apiserver import ApiServer
 from reconciler.api.auth import authentication, certificates, kubeconfigs
 from reconciler.api.backend import NodeBackend
 from reconciler.api.calls import User
-from reconciler.kit import tasks
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +75,6 @@ class HttpServer:
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._http: _Http | None = None
         self._listeners: list[asyncio.Server] = []
-        self._tasks = tasks.Tasks()
 
     @property
     def url(self) -> str:
@@ -114,13 +112,11 @@ class HttpServer:
         if self.listen.socket is not None:
             self._listeners.append(await self._listen_locally(loop, self._http, self.listen.socket))
         kubeconfigs.write_admin(self.kubeconfig, self.url, self._authority)
-        self._tasks.start(self._keep_certificates(), "certificates")
 
     async def close(self) -> None:
         for listener in self._listeners:
             listener.close()
         self._objects.watching.end_all()
-        await self._tasks.close()
         if self._http is not None:
             await self._http.shutdown(STOP_SECONDS)
         if self.listen.socket is not None:
@@ -145,12 +141,10 @@ class HttpServer:
         self._tls.verify_mode = ssl.CERT_OPTIONAL
         self._tls.set_alpn_protocols(["http/1.1"])
 
-    async def _keep_certificates(self) -> None:
-        """Renew what comes near its end; pairs that are good stay as they are."""
-        while True:
-            await self.server.time.sleep(RENEWAL_CHECK_SECONDS)
-            self._load_certificate()
-            kubeconfigs.write_admin(self.kubeconfig, self.url, self._authority)
+    async def renew_certificates(self) -> None:
+        """Renew what comes near its end; pairs that are good stay as they are. Raises certificates.Unusable, OSError."""
+        self._load_certificate()
+        kubeconfigs.write_admin(self.kubeconfig, self.url, self._authority)
 
 
 def _remove(path: Path) -> None:

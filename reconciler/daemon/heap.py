@@ -26,6 +26,7 @@ BEAT_SECONDS = 0.25
 QUIET_SECONDS = 0.002  # a beat that late or less found an idle loop
 QUIET_BEATS = 20
 COLLECT_EVERY_SECONDS = 300.0
+CHECK_SECONDS = 60.0  # how often `Heap.collect` is called
 YOUNG, MIDDLE, NEVER = 20_000, 50, 1_000_000
 SWITCH_SECONDS = 0.0001  # how soon the journal's writer thread gets the interpreter from a busy loop
 
@@ -42,18 +43,32 @@ def freeze() -> None:
     gc.freeze()
 
 
-async def watch() -> None:
-    """Measure stalls for ever, and collect when the loop has had nothing to do for a while."""
-    quiet, collected, longest = 0, time.monotonic(), 0.0
-    while True:
-        asked = time.monotonic() + BEAT_SECONDS
-        await asyncio.sleep(BEAT_SECONDS)
-        late = max(0.0, time.monotonic() - asked)
-        STALLS.observe(late)
-        if late > longest:
-            longest = late
-            LONGEST.set(longest)
-        quiet = quiet + 1 if late < QUIET_SECONDS else 0
-        if quiet >= QUIET_BEATS and time.monotonic() - collected > COLLECT_EVERY_SECONDS:
+class Heap:
+    """Measures stalls, and knows by them when to collect."""
+
+    def __init__(self) -> None:
+        self._quiet_beats = 0
+        self._collected_at = time.monotonic()
+
+    async def watch(self) -> None:
+        """Measure stalls for ever."""
+        longest = 0.0
+        while True:
+            asked = time.monotonic() + BEAT_SECONDS
+            await asyncio.sleep(BEAT_SECONDS)
+            late = max(0.0, time.monotonic() - asked)
+            self.beat(late)
+            if late > longest:
+                longest = late
+                LONGEST.set(longest)
+
+    def beat(self, late_seconds: float) -> None:
+        """The loop woke up so much later than asked."""
+        STALLS.observe(late_seconds)
+        self._quiet_beats = self._quiet_beats + 1 if late_seconds < QUIET_SECONDS else 0
+
+    async def collect(self) -> None:
+        """Collect if the loop has had nothing to do for a while, and the last time is long ago."""
+        if self._quiet_beats >= QUIET_BEATS and time.monotonic() - self._collected_at > COLLECT_EVERY_SECONDS:
             gc.collect()
-            collected = time.monotonic()
+            self._collected_at = time.monotonic()

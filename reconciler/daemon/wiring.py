@@ -26,6 +26,8 @@ from reconciler.store import autocompact, local
 
 Say = Callable[[str], None]
 
+CHORES_AFTER_SECONDS = 10.0
+
 
 class Daemon:
     """Everything that `reconciler up` runs in this process."""
@@ -37,6 +39,7 @@ class Daemon:
         self.address = self.metrics_address = ""
         self.notes: list[str] = []  # limits and fallbacks, said at start and by `reconciler status`
         self.tasks = tasks.Tasks()
+        self.heap = heap.Heap()
         self.drivers: list[drivers.Driver] = []
         self.logs = machine.LateLogs()
         self.introspection: introspection.Introspection | None = None
@@ -62,12 +65,12 @@ class Daemon:
         folder = self._follow_folder()
         self.introspection = introspection.Introspection(self.journal, self.cache, self.clock, self.drivers, node, folder, self.notes)
         await self._expose()
-        self.tasks.start(heap.watch(), "heap")
-        self.tasks.start(autocompact.run(self.journal, self.clock, self._history()), "compaction")
+        self.tasks.start(self.heap.watch(), "heap")
         self.cache.subscribe([plan.EVERY_KIND], self._narrate)
         if folder is not None:
             await folder.synced()
         self.tasks.start(self._schedule(), "scheduler")
+        self.tasks.start(self._do_chores(), "chores")
 
     def _api_settings(self) -> apiserver.Settings:
         first, last = self.config.node_ports
@@ -77,9 +80,6 @@ class Daemon:
             account_key=self.config.data_dir / "pki" / "sa.key",
             secure_port=int(self.config.listen.rpartition(":")[2]),
         )
-
-    def _history(self) -> autocompact.Policy:
-        return autocompact.Policy(keep_seconds=self.config.history_hours * 3600)
 
     async def _listen(self) -> None:
         host, _, port = self.config.listen.rpartition(":")
@@ -107,6 +107,19 @@ class Daemon:
         client = self.client("kube-scheduler")
         record = self.performers(client, "the scheduler")[plan.Emit]
         await agent.Agent(client, self.cache, self.clock, record).run()
+
+    async def _do_chores(self) -> None:
+        """Housekeeping, with APScheduler. Neither it nor its import is needed in the first seconds."""
+        policy = autocompact.Policy(keep_seconds=self.config.history_hours * 3600)
+        history = autocompact.Autocompact(self.journal, self.clock, policy)
+        await self.clock.sleep(CHORES_AFTER_SECONDS)
+        timers = await asyncio.to_thread(importlib.import_module, "reconciler.daemon.timers")
+        chores = [
+            timers.Chore("compaction", policy.check_seconds, history.check),
+            timers.Chore("certificates", server.RENEWAL_CHECK_SECONDS, self.server.renew_certificates),
+            timers.Chore("garbage", heap.CHECK_SECONDS, self.heap.collect),
+        ]
+        await timers.run(chores, self.clock)
 
     def _start_simulation(self) -> None:
         from reconciler.node.sim import agent

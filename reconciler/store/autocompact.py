@@ -1,4 +1,4 @@
-"""When to forget history: a policy, off unless somebody runs it.
+"""When to forget history: a policy, off unless somebody calls `check` from time to time.
 
 History stays `keep_seconds` for time travel and as long as it is small enough; nothing is written for less than
 `worth_bytes`, so that an idle machine stays idle. Ages are monotonic and start at boot: a wall clock that jumps forgets
@@ -50,18 +50,25 @@ def due(samples: Sequence[Sample], now: float, history_bytes: int, policy: Polic
     return max(old, default=0)
 
 
-async def run(journal: Compactable, clock: Clock, policy: Policy = Policy()) -> None:
-    """Compact by `policy` for ever."""
-    samples: deque[Sample] = deque([(clock.monotonic(), journal.revision)])
-    while True:
-        await clock.sleep(policy.check_seconds)
-        now = clock.monotonic()
-        samples.append((now, journal.revision))
-        target = due(tuple(samples), now, journal.history_bytes, policy)
+class Autocompact:
+    """Compacts `journal` by `policy`; somebody calls `check` every `policy.check_seconds`."""
+
+    def __init__(self, journal: Compactable, clock: Clock, policy: Policy = Policy()) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._policy = policy
+        self._samples: deque[Sample] = deque([(clock.monotonic(), journal.revision)])
+
+    async def check(self) -> None:
+        """Compact if that is due."""
+        now = self._clock.monotonic()
+        samples = self._samples
+        samples.append((now, self._journal.revision))
+        target = due(tuple(samples), now, self._journal.history_bytes, self._policy)
         if target:
             try:
-                await journal.compact(target)
+                await self._journal.compact(target)
             except Full as error:
                 log.warning("compaction found no space, trying again later", extra={"facts": {"error": error}})
-        while len(samples) > 1 and (samples[0][1] <= target or samples[1][0] <= now - policy.keep_seconds):
+        while len(samples) > 1 and (samples[0][1] <= target or samples[1][0] <= now - self._policy.keep_seconds):
             samples.popleft()

@@ -1,7 +1,5 @@
 """Policy of forgetting."""
 
-import asyncio
-
 from reconciler.kit.clock import VirtualClock
 from reconciler.store import autocompact
 from reconciler.store.types import Full
@@ -47,25 +45,22 @@ class Journal:
         self.compacted.append(revision)
 
 
-async def steps(clock: VirtualClock, journal: Journal, count: int) -> None:
-    for _ in range(count):
-        journal.revision += 1
-        clock.advance(10.0)
-        for _ in range(3):
-            await asyncio.sleep(0)
-
-
-async def test_run_follows_the_policy_and_survives_a_full_disk() -> None:
+async def test_checks_follow_the_policy_and_survive_a_full_disk() -> None:
     clock, journal = VirtualClock(), Journal()
-    task = asyncio.create_task(autocompact.run(journal, clock, POLICY))
-    await asyncio.sleep(0)
-    await steps(clock, journal, 20)
+    subject = autocompact.Autocompact(journal, clock, POLICY)
+
+    async def checks(count: int) -> None:
+        for _ in range(count):
+            journal.revision += 1
+            clock.advance(POLICY.check_seconds)
+            await subject.check()
+
+    await checks(20)
     assert journal.compacted == []
     journal.history_bytes = 500
     journal.full = True
-    await steps(clock, journal, 1)
+    await checks(1)
     assert journal.compacted == []
     journal.full = False
-    await steps(clock, journal, 2)
+    await checks(2)
     assert journal.compacted == [13, 14]
-    task.cancel()
