@@ -112,3 +112,31 @@ async def test_long_lists_are_compressed_and_complete(listening: server.HttpServ
             assert answer.headers["Content-Encoding"] == "gzip"
             items = orjson.loads(await answer.read())["items"]
         assert [item["data"]["x"][0] for item in items] == list("01234567")
+
+
+async def test_a_certificate_near_its_end_is_renewed_for_new_connections(tmp_path: pathlib.Path) -> None:
+    time = clock.VirtualClock()
+    api = apiserver.ApiServer(MemoryJournal(), kinds.builtin(), time)
+    await api.start()
+    made = server.HttpServer(api, server.Listen(port=0), tmp_path)
+    await made.start()
+    first = await _certificate(made)
+    await made.renew_certificates()
+    assert await _certificate(made) == first
+    time.advance((certificates.LEAF_DAYS - 1) * 86_400)
+    kubeconfig_before = made.kubeconfig.read_bytes()
+    await made.renew_certificates()
+    assert await _certificate(made) != first
+    assert made.kubeconfig.read_bytes() != kubeconfig_before
+    await made.close()
+    await api.close()
+
+
+async def _certificate(made: server.HttpServer) -> bytes:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    _, writer = await asyncio.open_connection("127.0.0.1", made.port, ssl=context)
+    found = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    writer.close()
+    await writer.wait_closed()
+    return bytes(found)
