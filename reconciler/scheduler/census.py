@@ -14,6 +14,7 @@ from reconciler.scheduler import columns
 from reconciler.scheduler.shape import LabelKey, OwnedTerm, PodTerm, Shape
 
 MAX_COUNTS = 512  # the least recently asked is dropped, and made again when it is asked for
+MAX_APPLYING = 10_000  # label sets for which the matching held terms are remembered
 
 Asked = tuple[tuple[PodTerm, ...], bool]  # the terms that must all match; whether terminating pods are left out
 
@@ -82,6 +83,8 @@ class Census:
         found = self._applying.get(key)
         if found is None:
             around = self._namespace_labels(shape.namespace)
+            if len(self._applying) >= MAX_APPLYING:
+                self._applying.clear()
             found = tuple(owned for owned in self._owned if owned.term.pods.matches(shape.namespace, around, shape.labels))
             self._applying[key] = found
         return found

@@ -28,6 +28,7 @@ from reconciler.scheduler.shape import Shape, Shapes
 
 FIRST_CAPACITY = 64
 MAX_LOG = 200_000
+VALUES_A_ROW = 4  # distinct label values a column may remember for each row before it is made anew
 NO_PODS = np.iinfo(np.int64).max  # lowest priority on a node without pods
 
 BASE_RESOURCES = (requests.CPU, requests.MEMORY, requests.EPHEMERAL_STORAGE)
@@ -153,8 +154,10 @@ class Table:
             self._waiting.setdefault(name, {})[held.key] = held
         self._drop_images(row)
         self.alive[row] = False
-        for column in self._labels.values():
+        for key, column in list(self._labels.items()):
             column.set(row, None)
+            if len(column.values) > VALUES_A_ROW * self.capacity:
+                del self._labels[key]  # nodes come and go: mostly values that nobody has any more
         self.allocatable[:, row] = 0
         self.live_nodes -= 1
         self._free.append(row)
