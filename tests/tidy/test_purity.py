@@ -47,4 +47,4 @@ def test_deciding_code_is_pure(path: pathlib.Path) -> None:
 
 def _may_import(module: str, allowed: set[str]) -> bool:
     top = module.split(".")[0]
-    return top in allowed or top == "reconciler"
+    return top in allowed or top == "reconciler" or module == "urllib.parse"  # which takes texts apart and asks nobody
