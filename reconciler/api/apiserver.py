@@ -48,7 +48,7 @@ class ApiServer:
         self.objects = objects.Objects(
             journal,
             self.cache,
-            order.chain(mount_tokens=settings.mount_tokens),
+            order.chain(mount_tokens=settings.mount_tokens, schemas=self.schemas),
             self.decoder,
             ownership.Owners(self.schemas),
             self.services,

@@ -3,23 +3,36 @@
 from reconciler.api.admission import (
     default_toleration_seconds,
     definition_terminating,
+    limit_ranger,
+    mutating_policy,
     namespace_lifecycle,
+    pod_security,
     priority,
+    resource_quota,
     service_account,
     storage_object_in_use_protection,
+    validating_policy,
+    volume_claim_resize,
 )
 from reconciler.api.admission.chain import Chain
+from reconciler.model.schema import Schemas
 
 
-def chain(*, mount_tokens: bool) -> Chain:
+def chain(*, mount_tokens: bool, schemas: Schemas) -> Chain:
     return Chain(
         (
             namespace_lifecycle.PLUGIN,
+            limit_ranger.PLUGIN,
             service_account.plugin(mount_tokens=mount_tokens),
+            pod_security.PLUGIN,
             priority.PODS,
             priority.PRIORITY_CLASSES,
             default_toleration_seconds.PLUGIN,
             storage_object_in_use_protection.PLUGIN,
+            volume_claim_resize.PLUGIN,
             definition_terminating.PLUGIN,
+            mutating_policy.plugin(schemas),
+            validating_policy.PLUGIN,
+            resource_quota.PLUGIN,
         )
     )

@@ -160,7 +160,7 @@ class _Checker:
         condition, then, other = (self.of(one, scope) for one in node.arguments)
         if not fits(types.BOOL, condition, Bindings()) or not (fits(then, other, Bindings()) or fits(other, then, Bindings())):
             return self._mismatch(node, [condition, then, other])
-        return other if then.is_dyn or then.name == "null_type" else then
+        return other if then.is_dyn or then.name == "null_type" or any(one.is_dyn for one in then.parameters) else then
 
     def _resolve(self, overloads: tuple[Overload, ...], is_member: bool, given: list[Type]) -> Type | None:
         """The result of every overload that fits; dyn where they differ."""
@@ -194,7 +194,7 @@ class _Checker:
                 self._issue(last.at, f"invalid {name} argument")
 
     def _struct(self, node: ast.Struct, scope: Mapping[str, Type]) -> Type:
-        wanted = self.environment.messages.get(node.name)
+        wanted = self.environment.messages.get(node.name.partition(".")[0])  # Object.spec is built like Object
         given = [(name, value, self.of(value, scope)) for name, value in node.entries]
         if wanted is None:
             return self._issue(node.at, f"undeclared reference to '{node.name}' (in container '')")

@@ -263,7 +263,7 @@ class _Parser:
                 optional.add(len(entries))
             kind, field, field_at = self.take()
             if kind != "ident":
-                self.refuse(field_at, f"Syntax error: mismatched input '{field}' expecting {{'}}', IDENTIFIER}}")
+                self.refuse(field_at, f"Syntax error: mismatched input '{field}' expecting {{'}}', ',', '?', IDENTIFIER, ESC_IDENTIFIER}}")
             self.expect(":")
             entries.append((field.strip("`"), self.expression(depth + 1)))
             if not self.accept(","):
