@@ -15,6 +15,7 @@ LONG_BYTES = 128 * 1024  # from here on an answer is compressed, as kube-apiserv
 PIECE_BYTES = 256 * 1024
 YAML_MOST_BYTES = 1024 * 1024  # a second's work or two
 GZIP_LEVEL = 1
+WARNINGS = web.RequestKey("warnings", list[str])  # what the answer warns of, a refusal too
 CACHE_CONTROL = "no-cache, private"
 
 

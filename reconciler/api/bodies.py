@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from reconciler.api import binary, wire
+from reconciler.api import binary, envelope, wire
 from reconciler.model import errors, protobuf
 
 MOST_BYTES = 3 * 1024 * 1024
@@ -28,9 +28,6 @@ UNKNOWN_FORMAT = (
     "the body of the request was in an unknown format - accepted media types include:"
     " application/json, application/yaml, application/vnd.kubernetes.protobuf"
 )
-
-
-_TYPE_META = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +63,16 @@ def parse(raw: bytes, content_type: str, kind: str) -> Body:
     try:
         value = parse_json(raw)
     except ValueError as error:
-        start = raw[:SHOWN_BYTES].decode("utf-8", "replace") + (" ..." if len(raw) > SHOWN_BYTES else "")
-        detail = f"couldn't get version/kind; json parse error: {error} ({start})"
-        raise errors.bad_request(f"the object provided is unrecognized (must be of type {kind}): {detail}") from None
-    if not isinstance(value, dict):
-        fault = f"json: cannot unmarshal {_json_type(value)} into Go value of type {_TYPE_META}"
-        raise errors.bad_request(
-            f"the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; json parse error: {fault}"
-        )
-    return _with_duplicates(raw, value)
+        raise _unrecognized(kind, f"couldn't get version/kind; json parse error: {error}", raw) from None
+    if fault := envelope.fault(value):
+        raise _unrecognized(kind, fault, raw)
+    return _with_duplicates(raw, value or {})
+
+
+def _unrecognized(kind: str, fault: str, raw: bytes) -> errors.StatusError:
+    start, more = raw[:SHOWN_BYTES], " ..." if len(raw) > SHOWN_BYTES else ""
+    shown = (start.decode("utf-8", "replace") if raw.startswith(b"{") else start.hex()) + more
+    return errors.bad_request(f"the object provided is unrecognized (must be of type {kind}): {fault} ({shown or '<empty>'})")
 
 
 def parse_yaml(raw: bytes, kind: str) -> Body:
@@ -82,11 +80,12 @@ def parse_yaml(raw: bytes, kind: str) -> Body:
     from reconciler.kit import yaml  # its parser costs 20 ms to import
 
     try:
-        return Body(_first_document(raw))
+        value = _first_document(raw)
     except yaml.Invalid as error:
-        shown = raw[:SHOWN_BYTES].hex() + (" ..." if len(raw) > SHOWN_BYTES else "")
-        message = f"yaml: line {error.line}: {error.message} ({shown})"
-        raise errors.bad_request(f"the object provided is unrecognized (must be of type {kind}): {message}") from None
+        raise _unrecognized(kind, f"yaml: line {error.line}: {error.message}", raw) from None
+    if fault := envelope.fault(value):
+        raise _unrecognized(kind, fault, raw)
+    return Body(value or {})
 
 
 def _first_document(raw: bytes) -> Any:
@@ -183,10 +182,6 @@ def _merged(value: Any) -> Any:
             merged[key] = {**before, **made} if isinstance(before, dict) and isinstance(made, dict) else made
         return merged
     return [_merged(item) for item in value] if isinstance(value, list) else value
-
-
-def _json_type(value: Any) -> str:
-    return {str: "string", bool: "bool", list: "array"}.get(type(value), "number")
 
 
 class _Pairs(list[tuple[str, Any]]):

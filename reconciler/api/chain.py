@@ -15,7 +15,7 @@ import orjson
 from aiohttp import web
 
 from reconciler.api import discovery, fairness, health, metrics, openapi, options, requests, resources, reviews, wire
-from reconciler.api.answers import Answer, Content
+from reconciler.api.answers import WARNINGS, Answer, Content
 from reconciler.api.apiserver import ApiServer
 from reconciler.api.auth import authentication, authorisation
 from reconciler.api.calls import User
@@ -99,7 +99,7 @@ class Chain:
                 dry_run = query.one("dryRun")
                 answer = await self._resource(request, route, verb, user, query, target)
         except errors.StatusError as error:
-            answer = Answer.refusal(error, _media(request), request.get("warnings", ()))
+            answer = Answer.refusal(error, _media(request), request.get(WARNINGS, ()))
         except protocol.Unknown as error:
             answer = Answer.refusal(errors.StatusError(500, "InternalError", str(error)), _media(request))
         except asyncio.CancelledError:

@@ -6,14 +6,13 @@ What the body is made of was parsed in bodies.py; what the fields mean is model/
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from reconciler.api import envelope
 from reconciler.api.calls import Call
 from reconciler.model import decode, errors, meta
 from reconciler.model.roster import Roster
 from reconciler.model.schema import Schemas
 
 OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
-# What kube-apiserver names in its errors; clients match on the words before it.
-_SCHEME = "pkg/api/legacyscheme/scheme.go:30"
 _WITHOUT_DEFAULTS = frozenset({"apiVersion", "kind", "metadata", "status"})
 
 
@@ -27,7 +26,7 @@ class Decoder:
     def decode(self, call: Call, body: Any, duplicates: Sequence[str] = ()) -> meta.Obj:
         """The object that a POST or PUT carries. Raises StatusError 400."""
         if not isinstance(body, Mapping):
-            raise self._unhandled(call, f"json: cannot unmarshal {_json_type(body)} into Go value of type v1.{call.kind.kind}")
+            raise self._unhandled(call, f"json: cannot unmarshal {envelope.json_type(body)} into Go value of type v1.{call.kind.kind}")
         body = self._identified(call, body)
         return call.version.default(self._placed(call, self.typed(call, body, duplicates)))
 
@@ -38,7 +37,7 @@ class Decoder:
     def patched(self, call: Call, obj: Any, live: meta.Obj, quoted: Callable[[], str], duplicates: Sequence[str] = ()) -> meta.Obj:
         """What a patch made of `live`. Raises StatusError 422 which quotes it, where it is no valid object."""
         if not isinstance(obj, Mapping):
-            raise errors.bad_request(f"a patch must leave an object, not {_json_type(obj)}")
+            raise errors.bad_request(f"a patch must leave an object, not {envelope.json_type(obj)}")
         try:
             identified = self._identified(call, obj)
         except errors.StatusError as error:
@@ -92,7 +91,8 @@ class Decoder:
     def _identified(self, call: Call, body: Mapping[str, Any]) -> dict[str, Any]:
         """`body` with apiVersion and kind, which may be left out but not be another kind's."""
         api_version, kind = call.kind.api_version(call.version.name), call.kind.kind
-        sent_version, sent_kind = body.get("apiVersion") or api_version, body.get("kind") or kind
+        said_version, said_kind = envelope.said(body)
+        sent_version, sent_kind = said_version or api_version, said_kind or kind
         if (sent_version, sent_kind) == (api_version, kind):
             return {**body, "apiVersion": api_version, "kind": kind}
         if sent_version != api_version and call.kind.custom:
@@ -100,13 +100,7 @@ class Decoder:
             raise errors.bad_request(mismatch)
         if call.kind.custom:  # the schema's validation refuses it
             return {**body, "apiVersion": api_version, "kind": sent_kind}
-        short = str(sent_version).rsplit("/", 1)[-1]
-        if self.roster.of_object(str(sent_version), str(sent_kind)) is not None:
-            package = call.kind.group.split(".")[0] or "core"
-            detail = f"converting ({short}.{sent_kind}) to ({package}.{kind}): unknown conversion"
-        else:
-            detail = f'no kind "{sent_kind}" is registered for version "{sent_version}" in scheme "{_SCHEME}"'
-        raise errors.bad_request(f'{sent_kind} in version "{short}" cannot be handled as a {kind}: {detail}')
+        raise errors.bad_request(envelope.mismatch(self.roster, call.kind, call.version.name, sent_version, sent_kind))
 
     def _placed(self, call: Call, obj: dict[str, Any]) -> dict[str, Any]:
         """`obj` with the name and namespace of the request, which it must not contradict."""
@@ -137,7 +131,3 @@ def _unpatchable(quoted: str, detail: str) -> errors.StatusError:
     error = errors.invalid("patch", quoted, detail)
     message = f' "" is invalid: {error}'
     return errors.StatusError(422, "Invalid", message, details={"causes": [error.cause()]})
-
-
-def _json_type(value: Any) -> str:
-    return {str: "string", bool: "bool", list: "array", type(None): "null"}.get(type(value), "number")

@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from reconciler.api import bodies, deletion, logs, options, paging, requests, selecting, subresources, table, watching, wire
-from reconciler.api.answers import Answer, Content
+from reconciler.api.answers import WARNINGS, Answer, Content
 from reconciler.api.apiserver import ApiServer
 from reconciler.api.backend import NodeBackend
 from reconciler.api.cache import Item
@@ -213,7 +213,7 @@ class Resources:
             field_validation=wanted.field_validation,
             provenance=Provenance(actor=f"user/{user.name} ({manager})", why=verb),
         )
-        request["warnings"] = call.warnings  # for the answer of a refusal
+        request[WARNINGS] = call.warnings
         if route.version.deprecation:
             call.warn(route.version.deprecation)
         return call
@@ -230,7 +230,7 @@ class Resources:
 
     async def _body(self, request: web.BaseRequest, route: requests.Route) -> bodies.Body:
         raw = await _read(request)
-        body = bodies.parse(raw, request.headers.get("Content-Type", ""), route.kind.kind) if raw else bodies.Body({})
+        body = bodies.parse(raw, request.headers.get("Content-Type", ""), route.kind.kind)
         if route.kind.custom and not route.subresource and isinstance(body.value, dict) and not body.value.get("kind"):
             text = raw.decode("utf-8", "replace")
             raise errors.bad_request(
