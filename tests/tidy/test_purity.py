@@ -7,8 +7,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2] / "reconciler"
 
-ALLOWED = {"base64", "posixpath", "binascii", "bisect", "collections", "dataclasses", "datetime", "decimal", "enum", "fractions", "functools",
-    "hashlib", "heapq", "ipaddress",
+ALLOWED = {"base64", "binascii", "bisect", "collections", "dataclasses", "datetime", "decimal", "enum", "fractions", "functools",
+    "hashlib", "heapq", "ipaddress", "posixpath",
     "itertools", "json", "math", "operator", "re", "string", "struct", "types", "typing", "unicodedata", "weakref", "zoneinfo"}  # fmt: skip
 EXTRA = {"scheduler": {"numpy"}, "model/schema.py": {"jsonschema_rs"}, "kinds/__init__.py": {"importlib", "pkgutil"},
          "controllers/__init__.py": {"importlib", "pkgutil", "fnmatch"}}  # fmt: skip
