@@ -44,7 +44,7 @@ class Keeper(quiet.Loop):
             if pid:
                 self._adopt(pid, uid)
             else:
-                self.work(self._settle, uid)
+                self.work(self._settle, uid, 0)
         self.run()
 
     # Operations, in workers
@@ -146,9 +146,9 @@ class Keeper(quiet.Loop):
         uid, descriptor = self._shims.pop(pid)
         self.unwatch(descriptor)
         os.close(descriptor)
-        self.work(self._settle, uid)
+        self.work(self._settle, uid, pid)
 
-    def _settle(self, uid: str) -> None:
+    def _settle(self, uid: str, shim: int) -> None:
         """In a worker: end what a dead shim left, record it and tell."""
         leftovers.kill_children(os.getppid(), spare={*self._shims, *self.workers, self._zygote.pid})
         folder = records.PodFolder(self._run_dir, uid)
@@ -156,7 +156,7 @@ class Keeper(quiet.Loop):
         if lock >= 0:
             work.conclude(folder, self._boot)
             os.close(lock)
-        work.tell(self, quiet.EVENT + wire.encode({"event": "ended", "uid": uid, "pod": self._described(uid)}))
+        work.tell(self, quiet.EVENT + wire.encode({"event": "ended", "uid": uid, "shim": shim, "pod": self._described(uid)}))
 
     def _lock_patiently(self, folder: records.PodFolder) -> int:
         """A dead shim's lock, which its last children may hold a moment longer; -1 where another shim has it."""

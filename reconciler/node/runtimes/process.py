@@ -12,7 +12,7 @@ import logging
 import os
 import signal as signals
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -310,7 +310,7 @@ class ProcessRuntime:
     async def _follow_keeper(self, channel: client.Channel) -> None:
         while True:
             async for event in channel.events():
-                if event["event"] == "ended":
+                if event["event"] == "ended" and not self._is_replaced(event["uid"], event["shim"]):
                     self._bury(event["uid"], event["pod"])
             self._close(channel)
             log.warning("the keeper is gone, starting it again")
@@ -320,7 +320,7 @@ class ProcessRuntime:
         """Subscribe to a shim; the sandbox as it is now."""
         channel, hello = await self._subscribe(self._shim(uid))
         spec = self._specs[uid]
-        containers = tuple(_container(uid, record) for record in hello["containers"])
+        containers = self._merged(uid, hello["containers"])
         created = pod["note"]["created_at"]
         sandbox = types.Sandbox(
             uid=uid, namespace=spec.namespace, name=spec.name, ready=True, pid=hello["pid"], created_at=created, containers=containers
@@ -357,6 +357,22 @@ class ProcessRuntime:
         self._sandboxes[uid] = dataclasses.replace(sandbox, containers=(*others, container))
         self._changed(uid)
 
+    def _is_replaced(self, uid: str, shim: int) -> bool:
+        """Whether the pod has another shim than the one that ended."""
+        sandbox = self._sandboxes.get(uid)
+        return sandbox is not None and sandbox.ready and sandbox.pid != shim
+
+    def _merged(self, uid: str, records: Iterable[Mapping[str, Any]]) -> tuple[types.Container, ...]:
+        """What was read, and what has happened since: newer attempts, and ends."""
+        found = {(c.name, c.attempt): c for c in (_container(uid, record) for record in records)}
+        newest = dict(sorted(found))
+        sandbox = self._sandboxes.get(uid)
+        for known in sandbox.containers if sandbox is not None else ():
+            has_ended = known.state in ("exited", "unknown")
+            if known.attempt > newest.get(known.name, -1) or (has_ended and (known.name, known.attempt) in found):
+                found[known.name, known.attempt] = known
+        return tuple(found.values())
+
     def _bury(self, uid: str, pod: Mapping[str, Any] | None) -> None:
         """A shim ended; `pod` is what its records say now, None where it was removed."""
         if pod is None:
@@ -369,7 +385,7 @@ class ProcessRuntime:
                 name=spec.name,
                 ready=False,
                 created_at=pod["pod"]["note"]["created_at"],
-                containers=tuple(_container(uid, record) for record in pod["containers"]),
+                containers=self._merged(uid, pod["containers"]),
             )
         self._changed(uid)
 
