@@ -3,7 +3,7 @@
 A write of the Scale becomes a write of spec.replicas, owned by whoever made it, as model/apply/scale.py says.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,11 +13,13 @@ from reconciler.api.objects import MODIFIED, Done, Objects
 from reconciler.api.patching import Patch, plainly_patched
 from reconciler.kit import clock
 from reconciler.model import apply, decode, errors, meta
+from reconciler.model import kind as kinds
 from reconciler.model import patch as patches
-from reconciler.model.apply import scale
+from reconciler.model.apply import fields, scale
+from reconciler.model.kind import Subresource
 
 SHOWN = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
-PATH = scale.REPLICAS
+WORKLOAD = kinds.scale()
 
 Make = Callable[[dict[str, Any]], meta.Obj]
 
@@ -32,7 +34,11 @@ class Scaling:
         item = self._objects.cache.get(call.kind.storage_id, call.namespace, call.name)
         if item is None:
             raise call.not_found()
-        return scale_of(item.obj)
+        if call.kind.custom and _at(item.obj, _paths(call).replicas_path) is None:
+            missing = f'the spec replicas field ".{".".join(_paths(call).replicas_path)}" does not exist'
+            details = {"causes": [{"message": missing}]}
+            raise errors.StatusError(500, "InternalError", f"Internal error occurred: {missing}", details=details)
+        return scale_of(item.obj, _paths(call))
 
     async def update(self, call: Call, body: Any) -> Done:
         sent = self._decoded(call, body)
@@ -54,11 +60,13 @@ class Scaling:
     async def _written(self, call: Call, make: Make) -> Done:
         """Let `make` turn the Scale into its successor, and bring that back to the object."""
         version = call.kind.api_version(call.version.name)
-        paths = {call.kind.api_version(one.name): PATH for one in call.kind.versions}
+        sub = _paths(call)
+        path = tuple(fields.field(name) for name in sub.replicas_path)
+        paths = {call.kind.api_version(one.name): path for one in call.kind.versions}
 
         def decide(current: meta.Obj) -> meta.Obj:
             owners = meta.meta(current).get("managedFields") or []
-            live = scale_of(current, owners=scale.shown(owners, paths))
+            live = scale_of(current, sub, owners=scale.shown(owners, paths))
             made = make(live)
             if meta.resource_version(made) not in ("", "0", meta.resource_version(current)):
                 raise call.conflict(MODIFIED)
@@ -66,13 +74,16 @@ class Scaling:
                 raise call.conflict(MODIFIED)
             replicas = _replicas(call, made)
             entries = scale.parent(owners, meta.meta(made).get("managedFields") or [], version, paths)
-            obj = meta.put(meta.put(current, ("spec", "replicas"), replicas), ("metadata", "managedFields"), entries)
-            if meta.spec(current).get("replicas", 0) == replicas:
+            obj = meta.put(meta.put(current, sub.replicas_path, replicas), ("metadata", "managedFields"), entries)
+            if not entries:
+                obj = {**meta.without(obj, ("metadata", "managedFields"))}
+            if (_at(current, sub.replicas_path) or 0) == replicas:
                 return obj
+            _validate(call, obj, current)
             return meta.put(obj, ("metadata", "generation"), meta.generation(current) + 1)
 
         done = await self._objects.change(call, decide)
-        return replace(done, item=Item(scale_of(done.item.obj), done.item.revision, b""))
+        return replace(done, item=Item(scale_of(done.item.obj, _paths(call)), done.item.revision, b""))
 
     def _tracked(self, call: Call, live: dict[str, Any], new: meta.Obj) -> meta.Obj:
         return apply.track(self._form, live, new, call.manager, self._now())
@@ -95,18 +106,38 @@ class Scaling:
         return clock.rfc3339(self._objects.time.now())
 
 
-def scale_of(obj: meta.Obj, *, owners: Any = None, status: Any = None) -> dict[str, Any]:
-    """The Scale that a workload shows; `owners` are its managedFields, which only writes look at."""
+def _paths(call: Call) -> Subresource:
+    found = call.kind.subresource("scale")
+    assert found is not None
+    return found
+
+
+def _at(obj: Any, path: tuple[str, ...]) -> Any:
+    for key in path:
+        obj = obj.get(key) if isinstance(obj, Mapping) else None
+    return obj
+
+
+def _validate(call: Call, obj: meta.Obj, old: meta.Obj) -> None:
+    """A custom resource is validated as a whole."""
+    if call.version.validate is not None:
+        refused, _ = call.version.validate(obj, old, "scale")
+        if refused:
+            raise errors.invalid_object(call.kind.kind, call.kind.group, call.name, refused)
+
+
+def scale_of(obj: meta.Obj, sub: Subresource = WORKLOAD, *, owners: Any = None, status: Any = None) -> dict[str, Any]:
+    """The Scale that an object shows; `sub` says where it keeps what, `owners` are its managedFields, which only writes look at."""
     metadata = meta.meta(obj)
     shown = {key: metadata[key] for key in SHOWN if key in metadata}
     if owners:
         shown["managedFields"] = owners
     if status is None:
-        status = {"replicas": meta.status(obj).get("replicas", 0)}
-        selector = meta.spec(obj).get("selector")
+        status = {"replicas": _at(obj, sub.status_replicas_path) or 0}
+        selector = _at(obj, sub.selector_path or ("spec", "selector"))
         if selector:
-            status["selector"] = selector_text(selector)
-    replicas = meta.spec(obj).get("replicas", 0)
+            status["selector"] = selector if isinstance(selector, str) else selector_text(selector)
+    replicas = _at(obj, sub.replicas_path) or 0
     spec = {"replicas": replicas} if replicas else {}
     return {"kind": "Scale", "apiVersion": scale.API_VERSION, "metadata": shown, "spec": spec, "status": status}
 
@@ -136,7 +167,7 @@ def _named(call: Call, obj: meta.Obj) -> meta.Obj:
 
 def _replicas(call: Call, made: meta.Obj) -> int:
     replicas = int(meta.spec(made).get("replicas") or 0)
-    if replicas < 0:
+    if replicas < 0 and not call.kind.custom:  # of a custom resource the schema says so
         refused = errors.invalid("spec.replicas", replicas, "must be greater than or equal to 0")
         raise errors.invalid_object("Scale", "autoscaling", call.name, [refused])
     return replicas
