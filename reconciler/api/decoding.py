@@ -75,7 +75,7 @@ class Decoder:
         if call.version.prune is not None:
             return self._pruned(call, body)
         decoded = decode.decode(self.schemas.of(call.version.schema), body, live)
-        if body.get("metadata") and body["metadata"].get("managedFields") == []:  # a wish to forget all owners
+        if (body.get("metadata") or {}).get("managedFields") == []:  # a wish to forget all owners
             return meta.put(decoded.obj, ("metadata", "managedFields"), []), decoded.unknown
         return decoded.obj, decoded.unknown
 

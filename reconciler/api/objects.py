@@ -332,8 +332,19 @@ def _exists(call: Call, name: str, prefix: Any) -> errors.StatusError:
     return errors.StatusError(409, "AlreadyExists", message, details=error.details, retry_after_seconds=1)
 
 
+# Where Kubernetes keeps what it does not keep under the kind's own name.
+_ETCD_PLACES = {
+    "endpoints": "services/endpoints",
+    "ingresses.networking.k8s.io": "ingress",
+    "nodes": "minions",
+    "replicationcontrollers": "controllers",
+    "services": "services/specs",
+}
+
+
 def _uid_mismatch(call: Call, uid: str, current: Item) -> str:
-    key = f"/registry/{call.kind.plural}/{call.namespace + '/' if call.namespace else ''}{call.name}"
+    place = _ETCD_PLACES.get(call.kind.id, call.kind.plural)
+    key = f"/registry/{place}/{call.namespace + '/' if call.namespace else ''}{call.name}"
     found = meta.uid(current.obj)
     return (
         f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: "

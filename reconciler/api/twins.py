@@ -72,8 +72,11 @@ class Twins:
 
 
 def _key(call: Call, body: Mapping[str, Any]) -> Key:
-    owner = next(iter(meta.meta(body).get("ownerReferences") or ()), meta.EMPTY)
-    return call.namespace, call.manager, call.field_validation, str(owner.get("uid", ""))
+    """`body` was not checked yet: nothing in it needs to be what it should be."""
+    metadata = body.get("metadata")
+    owners = metadata.get("ownerReferences") if isinstance(metadata, Mapping) else None
+    owner = owners[0] if owners and isinstance(owners, list) else None
+    return call.namespace, call.manager, call.field_validation, str(owner.get("uid", "")) if isinstance(owner, Mapping) else ""
 
 
 def _equal_but_name(sent: Mapping[str, Any], earlier: Mapping[str, Any]) -> bool:
