@@ -18,7 +18,7 @@ from reconciler.kit import clock as clocks
 from reconciler.kit import tasks
 from reconciler.loop import perform
 from reconciler.model import meta, plan
-from reconciler.node import environment, lifecycle, memory, observed, specs, tokens
+from reconciler.node import environment, lifecycle, memory, metrics, observed, specs, tokens
 from reconciler.node import plan as decisions
 from reconciler.node.runtimes import types
 from reconciler.node.volumes import contents, places, writer
@@ -77,10 +77,16 @@ class Performer:
         await self._tasks.close()
 
     async def _do(self, action: Any) -> None:
+        operation = _OPERATIONS[type(action)]
+        metrics.OPERATIONS.labels(operation).inc()
+        started = self._clock.monotonic()
         try:
             await _ACTIONS[type(action)](self, action)
         except types.RuntimeFailure as failure:
+            metrics.OPERATION_ERRORS.labels(operation).inc()
             raise OSError(f"{failure.reason}: {failure.message}") from failure
+        finally:
+            metrics.OPERATION_SECONDS.labels(operation).observe(self._clock.monotonic() - started)
 
     # Volumes
 
@@ -193,6 +199,9 @@ class Performer:
         if started.state == "exited" and started.reason:
             self._emit(pod, name, "Warning", "Failed", f"Error: {started.message}")
             return
+        sandbox = known.sandbox
+        if action.attempt == 0 and sandbox is not None:
+            metrics.POD_START_SECONDS.observe(self._clock.now() - sandbox.created_at)
         self._emit(pod, name, "Normal", "Pulled", f'Container image "{wanted.get("image")}" already present on machine: {found}')
         self._emit(pod, name, "Normal", "Created", f"Created container: {name}")
         self._emit(pod, name, "Normal", "Started", f"Started container {name}")
@@ -368,6 +377,16 @@ def _log_end(path: Path) -> str:
     return text[-2048:].decode(errors="replace")
 
 
+# The names of the CRI's calls, as dashboards know them.
+_OPERATIONS: dict[type, str] = {
+    decisions.PrepareVolumes: "prepare_volumes",
+    decisions.StartSandbox: "run_podsandbox",
+    decisions.StartContainer: "start_container",
+    decisions.StopContainer: "stop_container",
+    decisions.StopSandbox: "stop_podsandbox",
+    decisions.RemoveContainer: "remove_container",
+    decisions.RemovePod: "remove_podsandbox",
+}
 _ACTIONS: dict[type, Any] = {
     decisions.PrepareVolumes: Performer.prepare_volumes,
     decisions.StartSandbox: Performer.start_sandbox,

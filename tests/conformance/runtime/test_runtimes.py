@@ -196,7 +196,9 @@ async def test_isolation(bench: Bench) -> None:
     secret.parent.mkdir(exist_ok=True)
     secret.write_text("x")
     await bench.sandbox()
-    script = "exec 2>&1; cat /etc/shadow; ls /root /home; ls " + str(secret) + "; hostname; touch /new /dev/shm/x && echo writable; echo $$; "
+    script = (
+        "exec 2>&1; cat /etc/shadow; ls /root /home; ls " + str(secret) + "; hostname; touch /new /dev/shm/x && echo writable; echo $$; "
+    )
     script += "grep -E 'NoNewPrivs|Seccomp:|CapEff' /proc/self/status; mount -t tmpfs none /mnt || echo refused; "
     script += "echo 1 > /proc/sys/vm/swappiness || echo ro"
     await bench.start("sh", "-c", script)

@@ -89,8 +89,7 @@ async def test_init_containers_sidecars_and_order(tmp_path: pathlib.Path) -> Non
     async with running(tmp_path) as world:
         await world.create(pod("many", spec=spec))
         status = await world.reaches("many", lambda s: s["phase"] == "Succeeded")
-        (log,) = tmp_path.glob("logs/default_many_*/main/0.log")
-        assert [line.rsplit(" ", 1)[1] for line in log.read_text().splitlines()] == ["first", "side", "second", "main"]
+        assert world.log("many").splitlines()[-4:] == ["first", "side", "second", "main"]
         assert [one["ready"] for one in status["initContainerStatuses"]] == [True, False, True]
 
 
@@ -161,8 +160,7 @@ async def test_termination_takes_its_grace(tmp_path: pathlib.Path) -> None:
         await world.create(pod("polite", "sh", "-c", script, lifecycle=hook, spec={"terminationGracePeriodSeconds": 30}))
         await world.create(pod("deaf", "sh", "-c", "trap '' TERM; echo up; while :; do sleep 0.02; done"))
         await world.until(lambda: world.log("polite") == world.log("deaf") == "up", "both to be up")
-        paths = {name: next(tmp_path.glob(f"logs/default_{name}_*/main/0.log")) for name in ("polite",)}
-        kept = paths["polite"].open()
+        kept = world.log_file("polite").open()
         await world.delete("polite")
         await world.delete("deaf")
         await world.is_gone("polite")

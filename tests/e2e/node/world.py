@@ -128,6 +128,10 @@ class World:
             lines += [line.split(" ", 3)[3] for line in path.read_text().splitlines()]
         return "\n".join(lines)
 
+    def log_file(self, name: str) -> pathlib.Path:
+        """The first log of the pod's main container."""
+        return next(self.folder.glob(f"logs/default_{name}_*/main/0.log"))
+
     def pid(self, name: str, container: str = "main") -> int:
         sandbox = next(one for one in self.runtime.sandboxes().values() if one.name == name)
         latest = sandbox.latest(container)
