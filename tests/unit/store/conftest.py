@@ -22,7 +22,7 @@ class Faults(apsw.VFS):
         self.syncs = 0
         self.synced: dict[str, bytes] = {}  # name -> content, what a power failure leaves at the least
 
-    def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802
+    def xDelete(self, filename: str, syncdir: bool) -> None:
         super().xDelete(filename, syncdir)
         self.synced.pop(Path(filename).name, None)
 
