@@ -33,13 +33,18 @@ def kill_cgroups(folders: Iterable[str]) -> None:
             time.sleep(0.0025)
 
 
-def remove_cgroups(folders: Iterable[str]) -> None:
-    """Remove empty groups, deepest first; what is still busy stays for the next call."""
+def remove_cgroups(folders: Iterable[str], *, patiently: bool = False) -> None:
+    """Remove empty groups, deepest first. What is still busy is waited for, half a second at most, or left for the next call."""
     for folder in sorted(folders, key=len, reverse=True):
-        try:
-            os.rmdir(folder)
-        except OSError:
-            continue
+        for _ in range(_ROUNDS if patiently else 1):
+            try:
+                os.rmdir(folder)
+            except FileNotFoundError:
+                break
+            except OSError:
+                time.sleep(0.0025 if patiently else 0)
+            else:
+                break
 
 
 def kill_marked(mark: str) -> int:

@@ -367,9 +367,9 @@ def destroy(folder: records.PodFolder) -> None:
     for name, attempt in list(folder.attempts()):
         record = folder.container(name, attempt)
         if record is not None:
-            groups.update(os.path.dirname(group) for group in record["cgroups"])
+            groups.update(record["cgroups"], (os.path.dirname(group) for group in record["cgroups"]))
         forget(folder, name, attempt)
-    leftovers.remove_cgroups(groups)
+    leftovers.remove_cgroups(groups, patiently=True)
     for path in (folder.pod() or {}).get("folders", ()):
         records.remove_tree(path)
     records.remove_tree(folder.path)

@@ -48,7 +48,7 @@ class World:
         self.agent = agent.NodeAgent(self.client, self.cache, self.clock, self.runtime, network, config, performers)
         work = ((self.cache.run(), "cache"), (recorder.run(), "events"), (self.agent.run(), "node"))
         self._running = [self._tasks.start(one, name) for one, name in work]
-        await self.until(lambda: self.cache.is_synced and self.cache.get("nodes", "", NODE), "the node")
+        await self.until(lambda: list(self.agent.driver.controllers), "the node to follow its pods")
 
     async def stop(self) -> None:
         """The daemon's end; containers go on."""
