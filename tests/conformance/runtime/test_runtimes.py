@@ -196,10 +196,8 @@ async def test_isolation(bench: Bench) -> None:
     secret.parent.mkdir(exist_ok=True)
     secret.write_text("x")
     await bench.sandbox()
-    script = (
-        "exec 2>&1; cat /etc/shadow; ls /root /home; ls " + str(secret) + "; hostname; "
+    script = f"exec 2>&1; cat /etc/shadow; ls /root /home; ls {secret}; hostname; "
     script += "touch /new /dev/shm/x && echo writable; echo $$; "
-    )
     script += "grep -E 'NoNewPrivs|Seccomp:|CapEff' /proc/self/status; mount -t tmpfs none /mnt || echo refused; "
     script += "echo 1 > /proc/sys/vm/swappiness || echo ro"
     await bench.start("sh", "-c", script)
