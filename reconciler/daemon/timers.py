@@ -6,7 +6,7 @@ comes again is left alone; one that fails is told of and tried again the next ti
 APScheduler reckons in wall time, and walls jump: boards boot in 1970, machines are suspended. A jump forward runs
 each chore once, since the next time is counted from now and not from the last; after a jump back, which would have
 it wait until the old time comes round, `follow_clock` counts anew. A chore is so late by its interval at most, and
-CLOCK_SECONDS. See docs/adr/0010.
+CLOCK_SECONDS. See docs/adr/0011.
 """
 
 import asyncio

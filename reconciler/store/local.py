@@ -238,7 +238,9 @@ class LocalJournal:
             self._state.forget(revision)
             lives = self._state.current.values()
             roots = [made for live in lives for made in (live.entry.create_revision, live.spec_revision)]
-            pruning = await asyncio.to_thread(compaction.plan, self._folder, revision, [*roots, *self._pipeline.causes()])
+            pruning = await asyncio.to_thread(
+                compaction.plan, self._folder, revision, [*roots, *self._ledger.behind(roots), *self._pipeline.causes()]
+            )
             for chunk in compaction.chunks(pruning):
                 await self._writer.call(functools.partial(disk.prune, oldest=revision, pruning=chunk))
             self._history_bytes = max(0, self._history_bytes - pruning.freed_bytes)

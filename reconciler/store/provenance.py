@@ -7,7 +7,7 @@ Causes form a forest, for each record has one cause and that is older. Chains gr
 each one only the `NEAR` records next to a live object and the `ORIGIN` records next to the first cause are kept.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from reconciler.store.types import Provenance
@@ -51,6 +51,13 @@ class Ledger:
                 taken.append(record)
                 revision = record.provenance.cause
         return tuple(taken)
+
+    def behind(self, revisions: Iterable[int]) -> Iterator[int]:
+        """What caused `revisions` through volatile writes: where their chains go on, on disk."""
+        for revision in revisions:
+            while record := self._records.get(revision):
+                revision = record.provenance.cause
+                yield revision
 
     def landed(self, records: Iterable[Record]) -> None:
         """These are on disk now."""
