@@ -239,7 +239,7 @@ class LocalJournal:
             lives = self._state.current.values()
             roots = [made for live in lives for made in (live.entry.create_revision, live.spec_revision)]
             pruning = await asyncio.to_thread(
-                compaction.plan, self._folder, revision, [*roots, *self._ledger.behind(roots), *self._pipeline.causes()]
+                compaction.plan, self._folder, revision, [*roots, *self._pipeline.ledger.behind(roots), *self._pipeline.causes()]
             )
             for chunk in compaction.chunks(pruning):
                 await self._writer.call(functools.partial(disk.prune, oldest=revision, pruning=chunk))
