@@ -11,7 +11,7 @@ from typing import Any, Literal
 from reconciler.model import errors, meta
 from reconciler.model.kind import Kind, Version
 from reconciler.model.plan import Propagation
-from reconciler.store.types import Provenance
+from reconciler.store.types import Check, Provenance
 
 FieldValidation = Literal["Strict", "Warn", "Ignore"]
 WARNINGS_MOST = 128
@@ -39,6 +39,7 @@ class Call:
     dry_run: bool = False
     field_validation: FieldValidation = "Warn"
     provenance: Provenance
+    guard: Check | None = None  # another object that must be unchanged for a creation to take effect
     warnings: list[str] = field(default_factory=list)  # what Warning headers tell the caller
 
     def warn(self, text: str) -> None:

@@ -19,7 +19,7 @@ from reconciler.client import protocol
 from reconciler.model import errors, meta, plan
 from reconciler.model.kind import Kind
 from reconciler.model.roster import Roster
-from reconciler.store.types import Provenance
+from reconciler.store.types import Check, Provenance, key_of
 
 T = TypeVar("T")
 
@@ -148,8 +148,17 @@ class LocalClient:
             manager=getattr(action, "manager", "") or options.manager or self._name,
             dry_run=options.dry_run,
             field_validation=options.extra.get("fieldValidation", "Strict"),
+            guard=self._guard(action),
             provenance=Provenance(actor=origin.actor, why=action.why, cause=origin.cause, source=source),
         )
+
+    def _guard(self, action: plan.ApiAction) -> Check | None:
+        guard = action.guard if isinstance(action, plan.Create) else None
+        if guard is None:
+            return None
+        kind = self._kind(guard.kind)
+        key = key_of(kind.storage_id, guard.namespace if kind.namespaced else "", guard.name)
+        return Check(key, int(guard.resource_version))
 
     def _kind(self, kind_id: str) -> Kind:
         found = self._objects.decoder.roster.get(kind_id)

@@ -171,6 +171,8 @@ class Objects:
                 raise
             except types.Conflict as conflict:
                 verdict.undo()
+                if call.guard is not None and conflict.key == call.guard.key:
+                    raise call.conflict("the object it is made for has been modified") from conflict
                 current = Item.of(conflict.actual) if conflict.actual is not None and conflict.actual.value is not None else None
         raise call.conflict(MODIFIED)
 
@@ -184,7 +186,8 @@ class Objects:
         key = types.key_of(call.kind.storage_id, call.namespace, call.name)
         operation = _removal(key, current) if verdict.gone else self._put(call, key, obj, current)
         try:
-            (entry,) = await self.journal.commit((operation,), call.provenance)
+            operations = (operation,) if call.guard is None else (call.guard, operation)
+            (entry,) = await self.journal.commit(operations, call.provenance)
         except types.Full as full:
             raise errors.insufficient_storage(f"the journal accepts no writes but deletions: {full}") from full
         if verdict.gone:

@@ -20,5 +20,6 @@ CONTROLLER = plan.Controller(
     name="replicaset-controller",
     kind=KIND,
     plan=planned,
+    is_causal=True,
     follows={"pods": claims.follow(KIND, "ReplicaSet", replicaset.selector)},
 )

@@ -20,5 +20,6 @@ CONTROLLER = plan.Controller(
     name="replicationcontroller-controller",
     kind=KIND,
     plan=planned,
+    is_causal=True,
     follows={"pods": claims.follow(KIND, "ReplicationController", replicationcontroller.selector)},
 )

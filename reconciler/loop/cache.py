@@ -89,6 +89,12 @@ class Cache(Snapshot):
         self._waiters.append((kind, revision, waiter))
         await waiter
 
+    async def refresh(self, kind: str) -> None:
+        """Ask the server what there is of `kind`; for a quiet kind whose revision the watch does not tell."""
+        if self.has(kind):
+            await self._relist(kind)
+            self._advance()
+
     def subscribe(self, kinds: Iterable[str], subscriber: Subscriber) -> None:
         """Call `subscriber` for every change of `kinds` (plan.EVERY_KIND: of all), and now for what is there."""
         wanted = list(kinds)
@@ -192,6 +198,8 @@ class Cache(Snapshot):
         """Bring the table to what the server has now, as changes that subscribers hear of."""
         listing = await self._list(kind)
         table = self._tables[kind]
+        if listing.revision < table.revision:
+            return listing.revision  # the watch was faster
         gone = table.objects.keys() - {meta.key(obj) for obj in listing.items}
         table.revision = max(table.revision, listing.revision)
         for key in sorted(gone):

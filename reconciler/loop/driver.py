@@ -5,7 +5,7 @@ Invariants:
 - Gate: a key is not planned again before the cache holds everything that the key last wrote, per kind written.
   After an unknown outcome that is the revision of a fresh quorum read of the kind.
 - A create is held until the cache of its kind is as new as the object it is made for, so that a leader which lags
-  in one kind does not make again what another one made.
+  in one kind does not make again what another one made. Controllers that count (is_causal) hold every plan so.
 - A plan that fails is dropped and planned afresh with back-off; a planner that raises costs its key only.
 - A key whose plan is expensive rests before changes may wake it again, so that no key takes more than a twentieth
   of the loop. Partial plans (again_at = now) do not rest.
@@ -38,6 +38,7 @@ SLICE_PLANS = 200  # or for so many plans
 REST_FACTOR = 19  # a key rests this many times as long as its plan took
 CLOCK_CHECK_SECONDS = 30.0  # how soon a jump of the wall clock is noticed
 GATE_RETRY_SECONDS = 1.0
+NUDGE_SECONDS = 1.0  # how long a key waits for the cache before the cache is asked to look
 CHEAP_SECONDS = 0.001  # a plan that took less needs no rest
 NEVER = float("inf")
 
@@ -274,7 +275,16 @@ class Driver:
 
     def _park(self, loop: _Loop, key: meta.Key, kind: str, revision: int) -> None:
         loop.state(key).parked = True
+        if not self._parked.get(kind):
+            self._tasks.start(self._nudge(kind), f"driver nudge {kind}")
         heapq.heappush(self._parked.setdefault(kind, []), (revision, next(self._sequence), loop, key))
+
+    async def _nudge(self, kind: str) -> None:
+        """A watch of a quiet kind does not say that nothing happened: then the cache has to ask."""
+        await self._clock.sleep(NUDGE_SECONDS)
+        while self._parked.get(kind):
+            await self._cache.refresh(kind)
+            await self._clock.sleep(NUDGE_SECONDS)
 
     def _unpark(self) -> None:
         for kind, heap in self._parked.items():
@@ -299,8 +309,10 @@ class Driver:
         return False
 
     def _outruns_cache(self, loop: _Loop, key: meta.Key, wanted: plan.Plan) -> tuple[str, int] | None:
-        """The (kind, revision) that the cache must reach before the creates of `wanted` are safe."""
+        """The (kind, revision) that the cache must reach before `wanted` is safe."""
         kinds = {action.kind for action in wanted.actions if isinstance(action, plan.Create)}
+        if loop.controller.is_causal and wanted.groups:
+            kinds |= loop.controller.follows.keys()
         owner_kind = loop.controller.kind
         if not kinds or not self._cache.has(owner_kind):
             return None

@@ -192,6 +192,7 @@ class Controller:
     follows: Mapping[str, Follow] = field(default_factory=dict)  # Kind.id -> keys it touches; EVERY_KIND for all others
     reads: frozenset[str] = frozenset()  # further kinds the planner reads without being woken by them
     concurrency: int = 16  # keys in flight at once
+    is_causal: bool = False  # acts only on a view whose followed kinds are as new as the object that is planned
     delay_seconds: float = 0.0  # how long after a change a key is planned, for what may pass by itself
     enabled_by_default: bool = True
 

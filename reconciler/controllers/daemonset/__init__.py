@@ -204,6 +204,7 @@ CONTROLLER = plan.Controller(
     name="daemonset-controller",
     kind=SETS,
     plan=planned,
+    is_causal=True,
     follows={
         pods.PODS: claims.follow(SETS, "DaemonSet", daemonset.selector),
         NODES: _of_node,

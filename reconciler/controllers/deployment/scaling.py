@@ -29,7 +29,7 @@ def next_size_of_new(rollout: Rollout) -> int:
     size = workload.replicas(rollout.new)
     if deployments.strategy(rollout.deployment) == "Recreate":
         return rollout.replicas
-    room = rollout.replicas + rollout.max_surge - _total(rollout.sets)
+    room = rollout.replicas + rollout.max_surge - sum(map(_present, rollout.sets))
     return size if room <= 0 else size + min(room, rollout.replicas - size)
 
 
@@ -64,7 +64,7 @@ def shrink_old(rollout: Rollout) -> bool:
     if most <= 0:
         return False
     taken = _take_unhealthy(rollout, most)
-    available = sum(replicaset.available_replicas(one) for one in rollout.sets)
+    available = sum(map(_staying, rollout.sets))
     spare = available - least_available
     for one in sorted(rollout.old, key=by_age):
         size = workload.replicas(one)
@@ -159,6 +159,16 @@ def _active(sets: Iterable[meta.Obj]) -> list[meta.Obj]:
 
 def _total(sets: Iterable[meta.Obj]) -> int:
     return sum(map(workload.replicas, sets))
+
+
+def _present(one: meta.Obj) -> int:
+    """The pods that a ReplicaSet has or is about to have: it may not have shrunk yet as far as it should."""
+    return max(workload.replicas(one), workload.count(one, "replicas"))
+
+
+def _staying(one: meta.Obj) -> int:
+    """The available pods that a ReplicaSet will still have when it has shrunk as far as it should."""
+    return min(workload.replicas(one), replicaset.available_replicas(one))
 
 
 def _active_or_latest(rollout: Rollout) -> meta.Obj | None:

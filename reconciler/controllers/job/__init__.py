@@ -319,6 +319,12 @@ def _of_ended_job(view: View, old: meta.Obj | None, new: meta.Obj | None) -> Ite
 
 
 CONTROLLERS = (
-    plan.Controller(name="job-controller", kind=JOBS, plan=planned, follows={pods.PODS: claims.follow(JOBS, "Job", jobs.selector)}),
+    plan.Controller(
+        name="job-controller",
+        kind=JOBS,
+        plan=planned,
+        follows={pods.PODS: claims.follow(JOBS, "Job", jobs.selector)},
+        is_causal=True,
+    ),
     plan.Controller(name="job-controller/orphans", kind="", plan=orphan_planned, follows={pods.PODS: _of_tracked_pod, JOBS: _of_ended_job}),
 )

@@ -107,6 +107,7 @@ CONTROLLER = plan.Controller(
     name="statefulset-controller",
     kind=SETS,
     plan=planned,
+    is_causal=True,
     follows={pods.PODS: claims.follow(SETS, "StatefulSet", workload.selector), history.REVISIONS: plan.owner_key("StatefulSet")},
     reads=frozenset({identity.CLAIMS}),
 )
