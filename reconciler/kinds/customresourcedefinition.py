@@ -1,11 +1,11 @@
 """CustomResourceDefinition: what it defaults, prepares and is asked. Its objects' kind is made in ..._kind.py."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from reconciler.kinds import columns, pod_defaults, workload
-from reconciler.kinds import customresourcedefinition_rules as rules
 from reconciler.model import conditions, meta
+from reconciler.model.errors import FieldError
 from reconciler.model.kind import Health, Kind, Version, status_of
 
 
@@ -113,6 +113,18 @@ def health_of_definition(definition: meta.Obj) -> Health:
     return Health("Progressing", "it is not established yet")
 
 
+def validate(definition: meta.Obj, old: meta.Obj | None) -> Iterable[FieldError]:
+    from reconciler.kinds import customresourcedefinition_rules as rules  # with CEL, as long to import as all the other kinds
+
+    return rules.refused(definition, old)
+
+
+def validate_status(definition: meta.Obj, old: meta.Obj | None) -> Iterable[FieldError]:
+    from reconciler.kinds import customresourcedefinition_rules as rules
+
+    return rules.refused_status(definition, old)
+
+
 KIND = Kind(
     group="apiextensions.k8s.io",
     kind="CustomResourceDefinition",
@@ -131,8 +143,8 @@ KIND = Kind(
     subresources=(status_of("CustomResourceDefinition"),),
     prepare=prepare_definition,
     prepare_status=prepare_definition_status,
-    validate=rules.refused,
-    validate_status=rules.refused_status,
+    validate=validate,
+    validate_status=validate_status,
     has_generation=True,
     columns=columns.DEFAULT,
     health=health_of_definition,

@@ -1,6 +1,7 @@
 """Event: what happened to an object. Two groups serve the one stored kind, core and events.k8s.io."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from reconciler.kinds import columns
@@ -164,6 +165,12 @@ COLUMNS = (
 )
 
 
+def _renamed(description: str) -> str:
+    """Where the newer form describes the field."""
+    field, dot, rest = description.removeprefix("@").partition(".")
+    return f"@{RENAMED.get(field, field)}{dot}{rest}" if description.startswith("@") else description
+
+
 def _about(field: str) -> Any:
     return lambda event: str(regarding(event).get(field, ""))
 
@@ -204,7 +211,7 @@ KINDS = (
         short_names=("ev",),
         versions=(Version(name="v1", schema="io.k8s.api.events.v1.Event", to_hub=to_core, from_hub=to_new),),
         validate=validate_new,
-        columns=COLUMNS,
+        columns=tuple(replace(column, description=_renamed(column.description)) for column in COLUMNS),
         selectable_fields={**SELECTABLE, **{name.replace("involvedObject", "regarding"): get for name, get in SELECTABLE.items()}},
         name_rule="subdomain",
         create_on_update=True,

@@ -2,13 +2,16 @@
 
 Wall time (`now`) is for what users read; `monotonic` is for every deadline, because boards boot in 1970 and
 wall clocks jump. Nothing outside this module asks the operating system for the time.
+asyncio, 25 ms, is imported by the first sleep: what only writes times down shall not wait for it.
 """
 
-import asyncio
 import heapq
 import time
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 class Clock(Protocol):
@@ -32,6 +35,8 @@ class SystemClock:
         return time.monotonic()
 
     async def sleep(self, delay_seconds: float) -> None:
+        import asyncio
+
         await asyncio.sleep(max(0.0, delay_seconds))
 
 
@@ -51,6 +56,8 @@ class VirtualClock:
         return self._elapsed
 
     async def sleep(self, delay_seconds: float) -> None:
+        import asyncio
+
         if delay_seconds <= 0:
             await asyncio.sleep(0)
             return
