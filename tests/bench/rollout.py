@@ -9,7 +9,7 @@ from tests import servers
 from tests.bench import Row
 from tests.bench._api import Api
 
-REPLICAS, NODES, RUNS = 5000, 500, 1
+REPLICAS, NODES, RUNS = 5000, 500, 3
 DEPLOYMENT = {
     "apiVersion": "apps/v1",
     "kind": "Deployment",
