@@ -15,6 +15,8 @@ VOLUMES = "persistentvolumes"
 PODS = "pods"
 CLAIM_FINALIZER = "kubernetes.io/pvc-protection"
 VOLUME_FINALIZER = "kubernetes.io/pv-protection"
+CLASSES = "volumeattributesclasses.storage.k8s.io"
+CLASS_FINALIZER = "kubernetes.io/vac-protection"
 
 
 def claim_planned(view: View, key: meta.Key, now: float) -> plan.Plan:
@@ -36,6 +38,15 @@ def volume_planned(view: View, key: meta.Key, now: float) -> plan.Plan:
     return _guarded(VOLUMES, one, VOLUME_FINALIZER)
 
 
+def class_planned(view: View, key: meta.Key, now: float) -> plan.Plan:
+    one = view.get(CLASSES, *key)
+    if one is None:
+        return plan.NOTHING
+    if meta.is_deleting(one) and (user := _class_user(view, key[1])) is not None:
+        return plan.plan_of(waiting_on=[plan.Waiting(f"{user['kind']} {meta.name(user)} to stop using class {key[1]}")])
+    return _guarded(CLASSES, one, CLASS_FINALIZER)
+
+
 def _guarded(kind: str, obj: meta.Obj, finalizer: str) -> plan.Plan:
     present = finalizer in meta.finalizers(obj)
     if meta.is_deleting(obj) != present:
@@ -54,6 +65,21 @@ def _user(view: View, claim: meta.Obj) -> meta.Obj | None:
     return None
 
 
+def _class_user(view: View, name: str) -> meta.Obj | None:
+    """A claim or volume with the VolumeAttributesClass `name`."""
+    namespaces = [meta.name(one) for one in view.by("namespaces", NAMESPACE, "")]
+    claims = (claim for namespace in namespaces for claim in view.by(CLAIMS, NAMESPACE, namespace))
+    return next((one for one in (*claims, *view.by(VOLUMES, NAMESPACE, "")) if name in _classes_of(one)), None)
+
+
+def _classes_of(one: meta.Obj) -> set[str]:
+    return {
+        str(name)
+        for name in (meta.spec(one).get("volumeAttributesClassName"), meta.status(one).get("currentVolumeAttributesClassName"))
+        if name
+    }
+
+
 def claims_of(one: meta.Obj) -> Iterable[str]:
     """Names of the claims that a pod uses, its ephemeral volumes' among them."""
     for each in meta.spec(one).get("volumes") or ():
@@ -69,7 +95,19 @@ def _of_leaving_pod(_: View, old: meta.Obj | None, new: meta.Obj | None) -> Iter
             yield meta.namespace(old), name
 
 
+def _of_class_user(_: View, old: meta.Obj | None, new: meta.Obj | None) -> Iterable[meta.Key]:
+    if old is not None and (new is None or _classes_of(old) != _classes_of(new)):
+        yield from (("", name) for name in sorted(_classes_of(old)))
+
+
 CONTROLLERS = (
     plan.Controller(name="persistentvolumeclaim-protection-controller", kind=CLAIMS, plan=claim_planned, follows={PODS: _of_leaving_pod}),
     plan.Controller(name="persistentvolume-protection-controller", kind=VOLUMES, plan=volume_planned),
+    plan.Controller(
+        name="volumeattributesclass-protection-controller",
+        kind=CLASSES,
+        plan=class_planned,
+        follows={CLAIMS: _of_class_user, VOLUMES: _of_class_user},
+        reads=frozenset({"namespaces"}),
+    ),
 )
