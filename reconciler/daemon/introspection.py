@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from reconciler import __version__
+from reconciler.client import usage
 from reconciler.kit import clock as clocks
 from reconciler.loop import cache as caches
 from reconciler.loop import driver as drivers
@@ -50,6 +51,7 @@ class Introspection:
         node: Node | None,
         folder: Folder | None,
         notes: Sequence[str],
+        measuring: Sequence[usage.Source] = (),
     ) -> None:
         self._journal = journal
         self._cache = cache
@@ -58,6 +60,7 @@ class Introspection:
         self._node = node
         self._folder = folder
         self._notes = notes
+        self._measuring = measuring
         self._began = time.monotonic()
 
     async def answer(self, method: str, path: Sequence[str], body: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,6 +74,8 @@ class Introspection:
                 return await self.why(kind, "" if namespace == "-" else namespace, name)
             case ("GET", "why", "pid", pid) if pid.isdigit():
                 return await self.why_process(int(pid))
+            case ("GET", "usage"):
+                return {"nodes": [_used(node) for source in self._measuring for node in await source.usage()]}
             case ("POST", "snapshot"):
                 await self._snapshot(body)
                 return {}
@@ -174,6 +179,26 @@ def _link(revision: int, key: str, record: types.Provenance) -> dict[str, Any]:
         "why": record.why,
         "source": record.source,
     }
+
+
+def _used(node: usage.Node) -> dict[str, Any]:
+    """In the words of the kubelet's /stats/summary."""
+    pods = [
+        {
+            "podRef": {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid},
+            "containers": [
+                {"name": one.name, **_measured(pod.timestamp, one.cpu_nanocores, one.memory_working_set_bytes)} for one in pod.containers
+            ],
+        }
+        for pod in node.pods
+    ]
+    whole = {"nodeName": node.name, **_measured(node.timestamp, node.cpu_nanocores, node.memory_working_set_bytes)}
+    return {"node": whole, "windowSeconds": node.window_seconds, "pods": pods}
+
+
+def _measured(timestamp: float, cpu_nanocores: int, working_set_bytes: int) -> dict[str, Any]:
+    at = clocks.rfc3339(timestamp)
+    return {"cpu": {"time": at, "usageNanoCores": cpu_nanocores}, "memory": {"time": at, "workingSetBytes": working_set_bytes}}
 
 
 def _explained(explanation: drivers.Explanation, now: float) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from reconciler import controllers, kinds
 from reconciler.api import apiserver, server
-from reconciler.client import protocol
+from reconciler.client import protocol, usage
 from reconciler.daemon import exposition, heap, introspection, machine, narrator
 from reconciler.daemon.config import Config
 from reconciler.gitops import agent as gitops
@@ -43,6 +43,7 @@ class Daemon:
         self.drivers: list[drivers.Driver] = []
         self.logs = machine.LateLogs()
         self.introspection: introspection.Introspection | None = None
+        self.usage: list[usage.Source] = []  # whoever measures what pods of its nodes use
         self._closers: list[Callable[[], Coroutine[Any, Any, None]]] = []
 
     async def start(self) -> None:
@@ -63,7 +64,9 @@ class Daemon:
             self._start_simulation()
         node = await self._start_node(self.abilities) if self.abilities is not None else None
         folder = self._follow_folder()
-        self.introspection = introspection.Introspection(self.journal, self.cache, self.clock, self.drivers, node, folder, self.notes)
+        self.introspection = introspection.Introspection(
+            self.journal, self.cache, self.clock, self.drivers, node, folder, self.notes, self.usage
+        )
         await self._expose()
         self.tasks.start(self.heap.watch(), "heap")
         self.cache.subscribe([plan.EVERY_KIND], self._narrate)
@@ -124,7 +127,9 @@ class Daemon:
     def _start_simulation(self) -> None:
         from reconciler.node.sim import agent
 
-        self.tasks.start(agent.Agent(self.client("kubelet"), self.cache, self.clock, self.config.nodes).run(), "simulated nodes")
+        simulated = agent.Agent(self.client("kubelet"), self.cache, self.clock, self.config.nodes)
+        self.usage.append(simulated)
+        self.tasks.start(simulated.run(), "simulated nodes")
 
     async def _start_node(self, abilities: machine.Abilities) -> machine.Machine:
         client = self.client("kubelet")
@@ -133,6 +138,7 @@ class Daemon:
         self._closers.append(made.close)
         self.logs.logs_of_node = logs.Logs(made.runtime, self.clock)
         self.drivers.append(made.agent.driver)
+        self.usage.append(made.agent)
         self.tasks.start(made.agent.run(), "node")
         driver = self.driver("node", "kube-proxy", {services.Program: made.proxy.perform})
         driver.add(services.controller(made.name))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from reconciler.client import protocol
+from reconciler.client import protocol, usage
 from reconciler.kinds import pod as pods
 from reconciler.kit import clock as clocks
 from reconciler.kit import tasks
@@ -22,6 +22,7 @@ from reconciler.model import meta, plan, quantity
 from reconciler.model.view import View
 from reconciler.node import lifecycle, memory, metrics, observed, perform, probes, registration, specs, tokens, versions
 from reconciler.node import plan as decisions
+from reconciler.node import usage as meters
 from reconciler.node.runtimes import types
 
 log = logging.getLogger(__name__)
@@ -96,6 +97,7 @@ class NodeAgent:
         )
         self._registration = registration.Registration(client, clock, facts)
         self._metrics = metrics.NodeMetrics(config.name, runtime)
+        self._meter = meters.Meter(config.name, runtime, clock)
 
     async def run(self) -> None:
         """Register, adopt what runs, then follow the pods of this node until cancelled."""
@@ -122,6 +124,10 @@ class NodeAgent:
         await self.performer.close()
         await self._prober.close()
         await self._runtime.close()
+
+    async def usage(self) -> tuple[usage.Node, ...]:
+        """Implements client/usage.Source."""
+        return await self._meter.usage()
 
     # Deciding
 

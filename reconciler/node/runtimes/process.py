@@ -18,6 +18,7 @@ from typing import Any
 
 import reconciler
 from reconciler.kit import tasks
+from reconciler.node import machine
 from reconciler.node.keeper import client, wire
 from reconciler.node.keeper import launch as keeper_launch
 from reconciler.node.runtimes import cgroups, images, launch, types
@@ -205,7 +206,9 @@ class ProcessRuntime:
     async def usage(self, uid: str) -> Mapping[str, types.Usage]:
         sandbox, groups = self._sandboxes.get(uid), self._surroundings.groups
         running = [c for c in sandbox.containers if c.state == "running"] if sandbox is not None else []
-        return {c.name: cgroups.usage(groups.of_container(uid, c.name, c.attempt)) for c in running} if groups.bases else {}
+        if not groups.bases:
+            return await asyncio.to_thread(lambda: {c.name: machine.tree(c.pid) for c in running})
+        return await asyncio.to_thread(lambda: {c.name: cgroups.usage(groups.of_container(uid, c.name, c.attempt)) for c in running})
 
     def log_path(self, uid: str, name: str, attempt: int) -> Path | None:
         spec = self._specs.get(uid)

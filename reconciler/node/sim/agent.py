@@ -10,13 +10,14 @@ import ipaddress
 import logging
 from collections import deque
 
-from reconciler.client import protocol
+from reconciler.client import protocol, usage
 from reconciler.kit import clock as clocks
 from reconciler.kit import tasks
 from reconciler.loop.cache import Cache
 from reconciler.model import errors, meta, plan, view
 from reconciler.node.sim import nodes
 from reconciler.node.sim import plan as lives
+from reconciler.node.sim import usage as uses
 from reconciler.placement import admission
 from reconciler.placement import pods as pod_facts
 
@@ -68,6 +69,11 @@ class Agent:
 
     async def close(self) -> None:
         await self._tasks.close()
+
+    async def usage(self) -> tuple[usage.Node, ...]:
+        """Implements client/usage.Source for all simulated nodes."""
+        now = self._clock.now()
+        return tuple(uses.of_node(node, self._cache.by("pods", view.NODE, name), now) for name, node in self._nodes.items())
 
     async def _register(self) -> None:
         missing = [name for name in map(nodes.name_of, range(1, self._count + 1)) if self._cache.get("nodes", "", name) is None]

@@ -8,6 +8,7 @@ Annotations of the pod say how its containers behave; all are optional:
     sim.reconciler.dev/exit-code        what they exit with then; 0
     sim.reconciler.dev/stop-seconds     how long they take to stop, at most the grace period; 0
     sim.reconciler.dev/never-ready      "true": they never become ready
+    sim.reconciler.dev/cpu, /memory     what each of them uses (usage.py); what it requests
 
 Restart policy and its back-off (10 s, doubled up to 5 min) are kubelet's. Every step of a pod is one status write;
 deletion ends with a forced delete, as a kubelet does it. Init containers complete at once.
