@@ -19,11 +19,12 @@ from reconciler.loop import cache as caches
 from reconciler.loop import driver as drivers
 from reconciler.loop import perform as performing
 from reconciler.model import meta, plan, quantity
-from reconciler.model.view import View
-from reconciler.node import lifecycle, memory, metrics, observed, perform, probes, registration, specs, tokens, versions
+from reconciler.model.view import NODE, View
+from reconciler.node import admission, lifecycle, memory, metrics, observed, perform, probes, registration, specs, tokens, versions
 from reconciler.node import plan as decisions
 from reconciler.node import usage as meters
 from reconciler.node.runtimes import types
+from reconciler.placement import admission as rules
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +99,7 @@ class NodeAgent:
         self._registration = registration.Registration(client, clock, facts)
         self._metrics = metrics.NodeMetrics(config.name, runtime)
         self._meter = meters.Meter(config.name, runtime, clock)
+        self._admission = admission.Admission(lambda uid: uid in runtime.sandboxes())
 
     async def run(self) -> None:
         """Register, adopt what runs, then follow the pods of this node until cancelled."""
@@ -137,7 +139,7 @@ class NodeAgent:
             kind="pods",
             plan=self._plan,
             follows={"configmaps": self._follow("configmaps"), "secrets": self._follow("secrets")},
-            reads=frozenset({"services"}),
+            reads=frozenset({"services", "nodes"}),
             concurrency=CONCURRENCY,
         )
 
@@ -152,6 +154,10 @@ class NodeAgent:
         uid = meta.uid(pod)
         if pods.is_terminal(pod) and not meta.is_deleting(pod) and uid not in self._keys:
             return plan.plan_of(gone)
+        if not meta.is_deleting(pod):
+            refusal = self._judge(view, pod)
+            if refusal is not None:
+                return plan.plan_of(gone, *decisions.plan_refused(pod, refusal, now).groups)
         self._keys[uid] = key
         self._refer(key, {(kind, key[0], name) for kind, name in versions.references(pod)})
         renewal = self._tokens.renewal(pod)
@@ -159,6 +165,11 @@ class NodeAgent:
         wanted = decisions.plan_pod(pod, self.memory.of(uid), self._facts, version, now)
         again = min((at for at in (wanted.again_at, renewal) if at is not None and at > now), default=wanted.again_at)
         return plan.plan_of(gone, *wanted.groups, again_at=again, waiting_on=wanted.waiting_on)
+
+    def _judge(self, view: View, pod: meta.Obj) -> rules.Refusal | None:
+        """A node that has just been deleted is made again by its heartbeat, and takes what it is given meanwhile."""
+        node = view.get("nodes", "", self._facts.name)
+        return self._admission.judge(pod, node, view.by("pods", NODE, self._facts.name)) if node is not None else None
 
     def _refer(self, key: meta.Key, names: set[tuple[str, str, str]]) -> None:
         """Remember which objects wake the pod."""

@@ -12,9 +12,11 @@ from typing import Any
 
 from reconciler.kinds import columns
 from reconciler.kinds import pod as pods
+from reconciler.kit import clock as clocks
 from reconciler.model import meta, plan
 from reconciler.node import observed, status
 from reconciler.node.runtimes import types
+from reconciler.placement import admission
 
 DEFAULT_GRACE_SECONDS = 30
 DEADLINE_EXCEEDED = "DeadlineExceeded", "Pod was active on the node longer than the specified deadline"
@@ -109,6 +111,16 @@ def plan_absent(uids: Sequence[str], pod: meta.Obj | None) -> tuple[plan.Action,
     """Sandboxes under a pod's name that are not the pod's own: it was deleted by force, or made again."""
     own = meta.uid(pod) if pod is not None else ""
     return tuple(RemovePod(uid=uid, why="the pod no longer exists") for uid in uids if uid != own)
+
+
+def plan_refused(pod: meta.Obj, refusal: admission.Refusal, now: float) -> plan.Plan:
+    """A pod that the node does not take fails at once and for good; nothing of it is ever started."""
+    message = f"Pod was rejected: {refusal.message}"
+    failed: dict[str, Any] = {"phase": "Failed", "reason": refusal.reason, "message": message, "startTime": clocks.rfc3339(now)}
+    if meta.generation(pod):
+        failed["observedGeneration"] = meta.generation(pod)
+    told = plan.Emit(regarding=pod, reason=refusal.reason, message=refusal.message, type="Warning", component=COMPONENT)
+    return plan.plan_of([_status_patch(pod, failed, f"the node does not take it: {refusal.reason}")], [told])
 
 
 class _Steps:
@@ -349,18 +361,20 @@ def _report(pod: meta.Obj, wanted: status.Status) -> list[plan.Action]:
     if not changes:
         return []
     why = f"phase {wanted['phase']}" if current.get("phase") != wanted["phase"] else f"{', '.join(sorted(changes))} changed"
-    return [
-        plan.Patch(
-            kind="pods",
-            namespace=meta.namespace(pod),
-            name=meta.name(pod),
-            type="strategic",
-            patch={"metadata": {"uid": meta.uid(pod)}, "status": changes},
-            why=why,
-            uid=meta.uid(pod),
-            subresource="status",
-        )
-    ]
+    return [_status_patch(pod, changes, why)]
+
+
+def _status_patch(pod: meta.Obj, changes: Mapping[str, Any], why: str) -> plan.Patch:
+    return plan.Patch(
+        kind="pods",
+        namespace=meta.namespace(pod),
+        name=meta.name(pod),
+        type="strategic",
+        patch={"metadata": {"uid": meta.uid(pod)}, "status": changes},
+        why=why,
+        uid=meta.uid(pod),
+        subresource="status",
+    )
 
 
 def _cleared(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from reconciler.placement import affinity, ports, requests, taints
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a node fails a pod: the pod's status.reason and status.message, in kubelet's words."""
+    """Why a node fails a pod, in kubelet's words."""
 
     reason: str  # OutOfcpu, OutOfpods, NodeAffinity, NodePorts, TaintToleration, ...
-    message: str
+    message: str  # as its Event says it; the status puts "Pod was rejected: " before
 
 
 def is_wanted(pod: meta.Obj, node: meta.Obj) -> bool:
@@ -41,18 +41,23 @@ def matches_node(pod: meta.Obj, node: meta.Obj) -> bool:
 
 
 def refusal(pod: meta.Obj, node: meta.Obj, others: Iterable[meta.Obj]) -> Refusal | None:
-    """None if the node can run `pod` beside `others`, the pods on it that have not ended."""
+    """The first reason by kubelet's order; None if the node can run `pod` beside `others`, the pods on it that have not ended."""
     others = list(others)
+    short = _short(pod, node, others)
+    if short is not None:
+        return short
     if not matches_node(pod, node):
-        return Refusal("NodeAffinity", "Pod was rejected: Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector")
-    if taints.untolerated(taints.of_node(node), taints.of_pod(pod), (taints.NO_EXECUTE,)) is not None:
-        return Refusal("TaintToleration", "Pod was rejected: Predicate TaintToleration failed: node(s) had untolerated taint(s)")
+        return _failed("NodeAffinity", "node(s) didn't match Pod's node affinity/selector")
     wanted = ports.of_pod(pod)
     if wanted and ports.collide(wanted, (port for other in others for port in ports.of_pod(other))):
-        return Refusal(
-            "NodePorts", "Pod was rejected: Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports"
-        )
-    return _short(pod, node, others)
+        return _failed("NodePorts", "node(s) didn't have free ports for the requested pod ports")
+    if taints.untolerated(taints.of_node(node), taints.of_pod(pod), (taints.NO_EXECUTE,)) is not None:
+        return _failed("TaintToleration", "node(s) had untolerated taint(s)")
+    return None
+
+
+def _failed(predicate: str, words: str) -> Refusal:
+    return Refusal(predicate, f"Predicate {predicate} failed: {words}")
 
 
 def _short(pod: meta.Obj, node: meta.Obj, others: list[meta.Obj]) -> Refusal | None:
@@ -64,7 +69,7 @@ def _short(pod: meta.Obj, node: meta.Obj, others: list[meta.Obj]) -> Refusal | N
     for other in others:
         for resource, asked in requests.of_pod(other).items():
             used[resource] = used.get(resource, 0) + asked
-    for resource, asked in sorted(requests.of_pod(pod).items()):
+    for resource, asked in sorted(requests.of_pod(pod).items(), key=_rank):
         if requests.is_extended(resource) and resource not in capacity:
             continue  # as the kubelet does: a resource that its node never had is the scheduler's business
         if asked > 0 and asked > capacity.get(resource, 0) - used.get(resource, 0):
@@ -72,6 +77,12 @@ def _short(pod: meta.Obj, node: meta.Obj, others: list[meta.Obj]) -> Refusal | N
     return None
 
 
+def _rank(asked: tuple[str, int]) -> tuple[int, str]:
+    """The kubelet names CPU first, then memory and storage, then whatever else."""
+    own = (requests.CPU, requests.MEMORY, requests.EPHEMERAL_STORAGE)
+    return own.index(asked[0]) if asked[0] in own else len(own), asked[0]
+
+
 def _out_of(resource: str, asked: int, used: int, capacity: int) -> Refusal:
-    message = f"Pod was rejected: Node didn't have enough resource: {resource}, requested: {asked}, used: {used}, capacity: {capacity}"
+    message = f"Node didn't have enough resource: {resource}, requested: {asked}, used: {used}, capacity: {capacity}"
     return Refusal(f"OutOf{resource}", message)

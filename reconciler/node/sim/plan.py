@@ -48,7 +48,11 @@ def next_step(pod: meta.Obj, refusal: admission.Refusal | None, address: str, no
         return IDLE
     if not meta.status(pod).get("startTime"):
         if refusal is not None:
-            return Step(_write(pod, {"phase": "Failed", "reason": refusal.reason, "message": refusal.message}, refusal.message))
+            return Step(
+                _write(
+                    pod, {"phase": "Failed", "reason": refusal.reason, "message": f"Pod was rejected: {refusal.message}"}, refusal.message
+                )
+            )
         bound_at = _since(pod, "PodScheduled") or now
         starts_at = bound_at + _seconds(pod, "start-seconds")
         if starts_at > now:

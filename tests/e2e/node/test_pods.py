@@ -193,3 +193,27 @@ async def test_the_node_is_registered(tmp_path: pathlib.Path) -> None:
         assert meta.status(node)["nodeInfo"]["containerRuntimeVersion"].startswith("process://")
         lease = await world.client.get("leases.coordination.k8s.io", "kube-node-lease", NODE)
         assert meta.spec(lease)["holderIdentity"] == NODE
+
+
+async def test_what_does_not_fit_fails_and_what_runs_stays(tmp_path: pathlib.Path) -> None:
+    most = {"requests": {"cpu": f"{(os.cpu_count() or 1) * 600}m"}}
+    async with running(tmp_path) as world:
+        await world.create(pod("first", "sleep", "1000", resources=most))
+        await world.reaches("first", is_running)
+        await world.create(pod("second", "sleep", "1000", resources=most))
+        await world.create(pod("elsewhere", "sleep", "1000", spec={"nodeSelector": {"disk": "fast"}}))
+        second = await world.reaches("second", lambda s: s["phase"] == "Failed")
+        elsewhere = await world.reaches("elsewhere", lambda s: s["phase"] == "Failed")
+        assert (second["reason"], elsewhere["reason"]) == ("OutOfcpu", "NodeAffinity")
+        assert second["message"].startswith("Pod was rejected: Node didn't have enough resource: cpu, requested: ")
+        await world.until(lambda: world.events("OutOfcpu"), "its event")
+        assert "containerStatuses" not in second
+        pid = world.pid("first")
+        await world.patch("nodes", NODE, {"spec": {"taints": [{"key": "k", "effect": "NoExecute"}]}})
+        await world.stop()
+        await world.start()
+        await world.create(pod("third", "sleep", "1000"))
+        assert (await world.reaches("third", lambda s: s["phase"] == "Failed"))["reason"] == "TaintToleration"
+        assert (world.pid("first"), (await world.status("first"))["phase"]) == (pid, "Running")
+        await world.delete("second")
+        await world.is_gone("second")

@@ -66,7 +66,8 @@ class World:
         await self.client.perform(action, USER)
 
     async def patch(self, kind: str, name: str, patch: Any) -> None:
-        action = plan.Patch(kind=kind, namespace="default", name=name, type="merge", patch=patch, why="test")
+        namespace = "" if kind == "nodes" else "default"
+        action = plan.Patch(kind=kind, namespace=namespace, name=name, type="merge", patch=patch, why="test")
         await self.client.perform(action, USER)
 
     async def get(self, name: str) -> meta.Obj | None:
