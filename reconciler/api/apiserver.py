@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reconciler.api import allocators, decoding, local, objects, ownership, reviews, subresources, watch
+from reconciler.api import allocators, decoding, local, objects, ownership, subresources, watch
 from reconciler.api import definitions as custom
 from reconciler.api.admission import order
-from reconciler.api.auth import accounts
+from reconciler.api.auth import accounts, bootstrap, rbac
 from reconciler.api.cache import Cache
 from reconciler.client import protocol
 from reconciler.kit import clock, definitions, tasks
@@ -31,6 +31,7 @@ class Settings:
     node_ports: range = allocators.NODE_PORTS
     mount_tokens: bool = True  # whether pods get their service account's token as a volume
     account_key: Path | None = None  # the file that keeps the key of service accounts' tokens
+    default_roles: bool = True  # whether the roles and bindings that every cluster has are kept there
     secure_port: int = 6443  # what the `kubernetes` Service leads to
 
 
@@ -43,7 +44,8 @@ class ApiServer:
         self.schemas = Schemas(definitions.load(), definitions.shapes())
         self.cache = Cache(journal)
         self.watches = watch.Watches(self.cache)
-        self.decoder = decoding.Decoder(self.schemas, roster.with_kinds(kind for kind in reviews.KINDS if roster.get(kind.id) is None))
+        self.decoder = decoding.Decoder(self.schemas, roster)
+        self.rbac = rbac.Rbac(self.cache)
         self.services = allocators.Services(settings.service_range, settings.node_ports)
         self.objects = objects.Objects(
             journal,
@@ -68,12 +70,15 @@ class ApiServer:
         """Return once reads and writes work and the system's own objects exist."""
         await self.cache.load()
         self._tasks.start(self.cache.run(), "watch cache")
+        self.rbac.load()
         self.definitions.load()
         self._tasks.start(self.definitions.run(), "definitions")
         self.services.repair(item.obj for _, item in self.cache.shelf("services").in_order())
         for name in SYSTEM_NAMESPACES:
             await self._ensure("namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
         await self._ensure("services", self._kubernetes_service())
+        if self.settings.default_roles and all(self.roster.get(kind) is not None for kind in rbac.KINDS):
+            await bootstrap.reconcile(self.client("kube-apiserver"), self.cache, ORIGIN)
         self.is_ready = True
 
     async def join(self) -> None:

@@ -17,7 +17,7 @@ from aiohttp import web
 from reconciler.api import discovery, fairness, health, metrics, openapi, options, requests, resources, reviews, wire
 from reconciler.api.answers import WARNINGS, Answer, Content
 from reconciler.api.apiserver import ApiServer
-from reconciler.api.auth import authentication, authorisation
+from reconciler.api.auth import attributes, authentication, authorisation, impersonation
 from reconciler.api.calls import User
 from reconciler.client import protocol
 from reconciler.model import errors
@@ -54,7 +54,6 @@ class Chain:
         limits: fairness.Limits,
         objects: resources.Resources,
         address: str,
-        authoriser: authorisation.Authoriser = authorisation.masters,
         own_paths: OwnPaths | None = None,
     ) -> None:
         self.server = server
@@ -63,7 +62,7 @@ class Chain:
         self.limits = limits
         self.objects = objects
         self.address = address
-        self.authoriser = authoriser
+        self._reviews = reviews.Reviews(server.decoder, server.objects.owners, server.rbac, tokens, server.accounts, server.time)
         self._documents = Documents(server.roster, server, address)
         self._health = health.Health(_checks(server))
         self._handlers: Mapping[str, Handler] = {
@@ -84,13 +83,15 @@ class Chain:
         dry_run = ""
         try:
             path, _, text = request.raw_path.partition("?")
-            route = self.documents.router.route(path)
-            user = self._authenticated(request, path)
+            user = await self._user(request)
             query = options.Query.parse(text)
+            if authorisation.MASTERS not in user.groups:
+                authorisation.require(self.server.rbac.decide, user, attributes.asked_of(request.method, path, query))
+            route = self.documents.router.route(path)
             if route is None and path.startswith(OWN_PREFIX) and self.own_paths is not None:
-                answer: Answer | web.StreamResponse = await self._own(self.own_paths, request, path, user)
+                answer: Answer | web.StreamResponse = await self._own(self.own_paths, request, path)
             elif route is None:
-                answer = self._path(request, unquote(path), user, query)
+                answer = self._path(request, unquote(path), query)
             else:
                 verb = _verb(request.method, route, query)
                 target = metrics.Target(
@@ -118,7 +119,17 @@ class Chain:
             self._documents = Documents(self.server.roster, self.server, self.address)
         return self._documents
 
-    def _authenticated(self, request: web.BaseRequest, path: str) -> User:
+    async def _user(self, request: web.BaseRequest) -> User:
+        """Who the request is judged as. Raises StatusError 401, and what impersonation refuses."""
+        user = self._authenticated(request)
+        if authorisation.MASTERS not in user.groups:
+            await self.server.cache.fresh()  # a role given before the request began counts
+        if any(header[:12].lower() == "impersonate-" for header in request.headers):
+            await self.server.cache.fresh()
+            return impersonation.user_of(request.headers, user, self.server.rbac.decide)
+        return user
+
+    def _authenticated(self, request: web.BaseRequest) -> User:
         """Raises StatusError 401: there is no anonymous user."""
         authorization = request.headers.get("Authorization")
         if authorization:
@@ -135,16 +146,6 @@ class Chain:
         self, request: web.BaseRequest, route: requests.Route, verb: str, user: User, query: options.Query, target: metrics.Target
     ) -> Answer | web.StreamResponse:
         allowed = route.kind.verbs if not route.subresource else _sub_verbs(route)
-        asked = authorisation.Asked(
-            verb=verb,
-            path=route.path,
-            group=route.kind.group,
-            resource=route.kind.plural,
-            subresource=route.subresource,
-            namespace=route.namespace,
-            name=route.name,
-        )
-        authorisation.require(self.authoriser, user, asked)
         if route.name and not route.subresource and allowed == ("create",):
             raise requests.no_such_resource()
         if verb == "watch" and verb not in allowed:
@@ -164,15 +165,11 @@ class Chain:
             return await handler(request, route, user, query)
 
     async def _create(self, request: web.BaseRequest, route: requests.Route, user: User, query: options.Query) -> Answer:
-        answerer = reviews.ANSWERERS.get(route.kind.id)
-        if answerer is None:
+        if route.subresource or not self._reviews.answers(route.kind.id):
             return await self.objects.create(request, route, user, query)
-        form = wire.negotiate(request.headers.get("Accept", ""), False)
-        body = await self.objects.body(request, route)
-        return Answer.of(201, Content(wire.plain(answerer(user, body, self.authoriser))), form)
+        return await self.objects.review(request, route, user, query, self._reviews.answer)
 
-    async def _own(self, own_paths: OwnPaths, request: web.BaseRequest, path: str, user: User) -> Answer:
-        authorisation.require(self.authoriser, user, authorisation.Asked(verb=request.method.lower(), path=path))
+    async def _own(self, own_paths: OwnPaths, request: web.BaseRequest, path: str) -> Answer:
         text = await request.read()
         try:
             body = orjson.loads(text) if text else {}
@@ -182,9 +179,8 @@ class Chain:
         found = await own_paths(request.method, parts, body if isinstance(body, dict) else {})
         return Answer.of(200, Content(wire.plain(found)), wire.negotiate("application/json", False))
 
-    def _path(self, request: web.BaseRequest, path: str, user: User, query: options.Query) -> Answer:
+    def _path(self, request: web.BaseRequest, path: str, query: options.Query) -> Answer:
         """Everything that is no resource: discovery, OpenAPI, health, version."""
-        authorisation.require(self.authoriser, user, authorisation.Asked(verb=request.method.lower(), path=path))
         if path.startswith(OPEN_PATHS):
             return self._health.answer(path, query.get("exclude", []), "verbose" in query) or Answer.text(404, NOT_FOUND_PAGE)
         accept = request.headers.get("Accept", "")

@@ -221,12 +221,15 @@ class Resources:
     def _namespace(self, route: requests.Route) -> str | None:
         return route.namespace if route.namespace or not route.kind.namespaced else None
 
-    async def body(self, request: web.BaseRequest, route: requests.Route) -> dict[str, Any]:
-        """The body of a kind that is never stored."""
-        value = (await self._body(request, route)).value
-        if not isinstance(value, dict):
-            raise errors.bad_request(f"the body must be a {route.kind.kind}")
-        return value
+    async def review(
+        self, request: web.BaseRequest, route: requests.Route, user: User, query: options.Query, answer: Callable[[Call, bodies.Body], Any]
+    ) -> Answer:
+        """POST of a kind that is answered and never stored."""
+        form = _form(request, route, query, many=False)
+        call = self._call(request, route, user, "create", options.write(query, "Create"))
+        body = await self._body(request, route)
+        await self.server.cache.fresh()
+        return self._any(201, answer(call, body), form, call)
 
     async def _body(self, request: web.BaseRequest, route: requests.Route) -> bodies.Body:
         raw = await _read(request)

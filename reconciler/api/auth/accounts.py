@@ -66,13 +66,18 @@ class Accounts:
         }
 
     def user_of(self, token: str) -> User | None:
-        """Who a token speaks for; None for one that is not ours, expired, or bound to what is gone."""
+        """Who a token that is meant for this server speaks for."""
+        found = self.identified(token, [ISSUER])
+        return found[0] if found is not None else None
+
+    def identified(self, token: str, audiences: list[str]) -> tuple[User, list[str]] | None:
+        """Who a token speaks for, and to which of the audiences; None for one not ours, expired, or bound to what is gone."""
         try:
             claims = jwt.decode(
                 token,
                 self._key.public_key(),
                 algorithms=["ES256"],
-                audience=ISSUER,
+                audience=audiences,
                 issuer=ISSUER,
                 options={"require": ["exp", "iat", "sub"], "verify_exp": False, "verify_nbf": False, "verify_iat": False},
             )
@@ -93,7 +98,8 @@ class Accounts:
                 extra["authentication.kubernetes.io/pod-name"] = (str(bound["name"]),)
                 extra["authentication.kubernetes.io/pod-uid"] = (str(bound["uid"]),)
         groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated")
-        return User(f"system:serviceaccount:{namespace}:{account.get('name')}", groups, str(account.get("uid")), extra)
+        user = User(f"system:serviceaccount:{namespace}:{account.get('name')}", groups, str(account.get("uid")), extra)
+        return user, [audience for audience in audiences if audience in claims["aud"]]
 
     def _exists(self, kind: str, namespace: str, named: Mapping[str, Any]) -> bool:
         found = self._lookup(kind, namespace, str(named.get("name", "")))

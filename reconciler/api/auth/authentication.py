@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 MASTERS = "system:masters"
 AUTHENTICATED = "system:authenticated"
+UNAUTHENTICATED = "system:unauthenticated"
 TOKENS_MOST = 10_000
 _PEER = struct.Struct("3i")  # pid, uid, gid of SO_PEERCRED
 

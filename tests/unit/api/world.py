@@ -42,7 +42,7 @@ class World:
 @contextlib.asynccontextmanager
 async def world(**settings: Any) -> AsyncIterator[World]:
     journal, time = MemoryJournal(), clock.VirtualClock()
-    server = apiserver.ApiServer(journal, kinds.builtin(), time, apiserver.Settings(**settings))
+    server = apiserver.ApiServer(journal, kinds.builtin(), time, apiserver.Settings(**{"default_roles": False, **settings}))
     await server.start()
     try:
         yield World(server, journal, time)

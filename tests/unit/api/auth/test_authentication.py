@@ -4,9 +4,8 @@ import pathlib
 
 import pytest
 
-from reconciler.api.auth import authentication, authorisation
+from reconciler.api.auth import authentication
 from reconciler.api.calls import User
-from reconciler.model import errors
 
 
 def tokens(tmp_path: pathlib.Path, text: str) -> authentication.Tokens:
@@ -33,11 +32,3 @@ def test_a_certificate_names_its_user() -> None:
     found = authentication._of_certificate({"subject": subject})
     assert found == User("kubernetes-admin", ("system:masters", "system:authenticated"))
     assert authentication._of_certificate({"subject": ((("organizationName", "system:masters"),),)}) is None
-
-
-def test_only_masters_may() -> None:
-    asked = authorisation.Asked(verb="get", path="/", resource="pods", namespace="a", name="x")
-    authorisation.require(authorisation.masters, User("root", ("system:masters",)), asked)
-    with pytest.raises(errors.StatusError) as refused:
-        authorisation.require(authorisation.masters, User("jane"), asked)
-    assert refused.value.message == 'pods "x" is forbidden: User "jane" cannot get resource "pods" in API group "" in the namespace "a"'
