@@ -22,9 +22,10 @@ class Claims:
 def claim(view: View, owner: meta.Obj, kind: str, selector: Selector, wanted: Callable[[meta.Obj], bool] = lambda _: True) -> Claims:
     """Objects of `kind` that belong to `owner`, of those that are `wanted` at all."""
     owned, actions = [], []
-    matches, leaving = selector.matches, meta.is_deleting(owner)
-    for obj in view.by(kind, OWNER, meta.uid(owner)):
-        if not wanted(obj) or not _is_controlled(obj, owner):
+    matches, leaving, uid = selector.matches, meta.is_deleting(owner), meta.uid(owner)
+    for obj in view.by(kind, OWNER, uid):
+        reference = meta.controller(obj)
+        if reference is None or reference.get("uid") != uid or not wanted(obj):
             continue
         if matches(meta.labels(obj)):
             owned.append(obj)
@@ -52,11 +53,6 @@ def follow(kind: str, owner_kind: str, selector_of: Callable[[meta.Obj], Selecto
                     yield meta.key(owner)
 
     return keys
-
-
-def _is_controlled(obj: meta.Obj, owner: meta.Obj) -> bool:
-    reference = meta.controller(obj)
-    return reference is not None and reference.get("uid") == meta.uid(owner)
 
 
 def _adopted(obj: meta.Obj, owner: meta.Obj) -> meta.Obj:

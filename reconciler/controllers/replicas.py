@@ -5,7 +5,7 @@ writes the status that was seen before; a refused pod becomes an event and the c
 """
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +46,7 @@ def planned(view: View, owner: meta.Obj, selector: Selector, sort: Sort, now: fl
         work,
         _status_update(owner, status, sort),
         again_at=now if partial else _next_available(owner, active, now),
-        waiting_on=_waiting(owner, active, now),
+        waiting_on=_waiting(owner, len(active) - status.get("availableReplicas", 0)),
     )
 
 
@@ -88,11 +88,11 @@ def _related(view: View, owner: meta.Obj, sort: Sort, active: Sequence[meta.Obj]
 
 
 def _status(view: View, owner: meta.Obj, active: Sequence[meta.Obj], selector: Selector, sort: Sort, now: float) -> dict[str, Any]:
-    template_labels = workload.template_labels(owner).items()
+    template_labels = workload.template_labels(owner)
     min_ready_seconds = workload.min_ready_seconds(owner)
     ready = [one for one in active if pod.is_ready(one)]
     counts = {
-        "fullyLabeledReplicas": sum(template_labels <= meta.labels(one).items() for one in active),
+        "fullyLabeledReplicas": len([one for one in active if _is_labelled(meta.labels(one), template_labels)]),
         "readyReplicas": len(ready),
         "availableReplicas": sum(pod.is_available(one, min_ready_seconds, now) for one in ready) if min_ready_seconds else len(ready),
     }
@@ -100,12 +100,15 @@ def _status(view: View, owner: meta.Obj, active: Sequence[meta.Obj], selector: S
     if sort.counts_terminating:
         matches = selector.matches
         owned = view.by(pods.PODS, OWNER, meta.uid(owner))
-        status["terminatingReplicas"] = sum(
-            meta.is_deleting(one) and not pod.is_terminal(one) and matches(meta.labels(one)) for one in owned
-        )
+        leaving = [one for one in owned if meta.is_deleting(one) and not pod.is_terminal(one)]
+        status["terminatingReplicas"] = sum(matches(meta.labels(one)) for one in leaving)
     status["observedGeneration"] = meta.generation(owner)
     kept = conditions.without(meta.status(owner).get("conditions") or (), FAILURE)
     return {**status, "conditions": kept} if kept else status
+
+
+def _is_labelled(labels: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+    return labels == wanted or wanted.items() <= labels.items()
 
 
 def _status_update(owner: meta.Obj, status: dict[str, Any], sort: Sort) -> Iterable[plan.Action]:
@@ -124,8 +127,7 @@ def _next_available(owner: meta.Obj, active: Sequence[meta.Obj], now: float) -> 
     return min((time for time in times if time > now), default=None)
 
 
-def _waiting(owner: meta.Obj, active: Sequence[meta.Obj], now: float) -> Iterable[plan.Waiting]:
-    late = sum(not pod.is_available(one, workload.min_ready_seconds(owner), now) for one in active)
+def _waiting(owner: meta.Obj, late: int) -> Iterable[plan.Waiting]:
     if late:
         yield plan.Waiting(f"{late} pods of {owner['kind']} {meta.name(owner)} to become available")
 

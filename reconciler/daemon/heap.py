@@ -27,7 +27,7 @@ QUIET_SECONDS = 0.002  # a beat that late or less found an idle loop
 QUIET_BEATS = 20
 COLLECT_EVERY_SECONDS = 300.0
 CHECK_SECONDS = 60.0  # how often `Heap.collect` is called
-YOUNG, MIDDLE, NEVER = 20_000, 50, 1_000_000
+YOUNG, MIDDLE, NEVER = 4_000, 1_000, 1_000_000
 SWITCH_SECONDS = 0.0001  # how soon the journal's writer thread gets the interpreter from a busy loop
 
 

@@ -15,39 +15,44 @@ import sys
 from reconciler.api.auth import certificates
 from reconciler.daemon import heap
 from reconciler.daemon.config import Config
-from reconciler.daemon.wiring import Daemon
+from reconciler.daemon.wiring import Daemon, Say
+from reconciler.kit import lines, notify
 from reconciler.kit import log as logs
-from reconciler.kit import notify
 from reconciler.store import types
 
 logger = logging.getLogger(__name__)
+
+LAST_LINES_SECONDS = 1.0  # how long the end waits for whoever reads our lines
 
 
 def run(config: Config) -> int:
     """Serve until SIGTERM or SIGINT. Returns the exit code."""
     heap.prepare()
     logs.setup(config.log_level)
+    out = lines.Lines(sys.stdout.fileno())
     import uvloop
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_serve(config))
+            return runner.run(_serve(config, out.put))
     except types.JournalError as error:
         print(f"reconciler up: {error}", file=sys.stderr)
     except certificates.Unusable as error:
         print(f"reconciler up: {error}", file=sys.stderr)
     except OSError as error:
         print(f"reconciler up: {_explained(error)}", file=sys.stderr)
+    finally:
+        out.flush(LAST_LINES_SECONDS)
     return os.EX_CONFIG
 
 
-async def _serve(config: Config) -> int:
+async def _serve(config: Config, say: Say) -> int:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     notifier = notify.Notifier()
-    daemon = Daemon(config, _say)
+    daemon = Daemon(config, say)
     try:
         starting = asyncio.ensure_future(daemon.start())
         if await _first(starting, stopping) is not starting:
@@ -56,7 +61,7 @@ async def _serve(config: Config) -> int:
         heap.freeze()
         notifier.send("READY=1", f"STATUS=serving on {daemon.address}")
         kubeconfig = config.data_dir / "admin.kubeconfig"
-        _say(f"ready: API on https://{daemon.address}, kubeconfig {kubeconfig}, metrics on http://{daemon.metrics_address}/metrics")
+        say(f"ready: API on https://{daemon.address}, kubeconfig {kubeconfig}, metrics on http://{daemon.metrics_address}/metrics")
         return await _until_stopped(daemon, notifier, stopping)
     finally:
         notifier.send("STOPPING=1")
@@ -97,10 +102,6 @@ async def _first(work: "asyncio.Future[None]", stopping: asyncio.Event) -> "asyn
     with contextlib.suppress(asyncio.CancelledError):
         await work
     return None
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
 
 
 def _explained(error: OSError) -> str:

@@ -26,7 +26,7 @@ def phase(pod: meta.Obj) -> str:
 
 def is_terminal(pod: meta.Obj) -> bool:
     """Whether all its containers ended for good."""
-    return phase(pod) in ("Succeeded", "Failed")
+    return (pod.get("status") or meta.EMPTY).get("phase") in ("Succeeded", "Failed")
 
 
 def is_active(pod: meta.Obj) -> bool:
@@ -47,12 +47,17 @@ def is_gated(pod: meta.Obj) -> bool:
 
 
 def condition(pod: meta.Obj, type: str) -> Mapping[str, Any] | None:
-    return next((one for one in meta.status(pod).get("conditions") or () if one.get("type") == type), None)
+    for one in (pod.get("status") or meta.EMPTY).get("conditions") or ():
+        if one.get("type") == type:
+            return one  # type: ignore[no-any-return]
+    return None
 
 
 def is_ready(pod: meta.Obj) -> bool:
-    found = condition(pod, "Ready")
-    return found is not None and found.get("status") == "True"
+    for one in (pod.get("status") or meta.EMPTY).get("conditions") or ():
+        if one.get("type") == "Ready":
+            return bool(one.get("status") == "True")
+    return False
 
 
 def ready_since(pod: meta.Obj) -> float | None:

@@ -5,6 +5,7 @@ wall clocks jump. Nothing outside this module asks the operating system for the 
 asyncio, 25 ms, is imported by the first sleep: what only writes times down shall not wait for it.
 """
 
+import functools
 import heapq
 import time
 from datetime import UTC, datetime
@@ -81,7 +82,12 @@ class VirtualClock:
 
 def rfc3339(seconds: float) -> str:
     """A metav1.Time: whole seconds, UTC, such as 2026-01-02T03:04:05Z."""
-    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _rfc3339(int(seconds))
+
+
+@functools.lru_cache(maxsize=64)  # thousands of objects are stamped with the same second
+def _rfc3339(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def rfc3339_micro(seconds: float) -> str:

@@ -8,6 +8,10 @@ import logging
 import sys
 from typing import Any
 
+from reconciler.kit import lines
+
+LAST_WORDS_SECONDS = 1.0
+
 
 class LogfmtFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
@@ -22,9 +26,26 @@ class LogfmtFormatter(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
+class LinesHandler(logging.Handler):
+    """Leaves the writing to a thread; only the last words of the process are waited for."""
+
+    def __init__(self, out: lines.Lines) -> None:
+        super().__init__()
+        self._out = out
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._out.put(self.format(record))
+        if record.levelno >= logging.CRITICAL:
+            self.flush()
+
+    def flush(self) -> None:
+        """Also called by logging when the interpreter ends."""
+        self._out.flush(LAST_WORDS_SECONDS)
+
+
 def setup(level: str = "INFO") -> None:
     """Send the package's records to standard error in logfmt."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = LinesHandler(lines.Lines(sys.stderr.fileno()))
     handler.setFormatter(LogfmtFormatter())
     root = logging.getLogger("reconciler")
     root.handlers[:] = [handler]

@@ -33,7 +33,7 @@ from reconciler.model import errors, meta, plan
 
 log = logging.getLogger(__name__)
 
-SLICE_SECONDS = 0.005  # planning goes on for so long before others get the loop,
+SLICE_SECONDS = 0.002  # planning goes on for so long before others get the loop,
 SLICE_PLANS = 200  # or for so many plans
 REST_FACTOR = 19  # a key rests this many times as long as its plan took
 CLOCK_CHECK_SECONDS = 30.0  # how soon a jump of the wall clock is noticed

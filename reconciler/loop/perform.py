@@ -16,6 +16,7 @@ from reconciler.model import errors, meta, plan
 
 log = logging.getLogger(__name__)
 
+CREATES_AT_ONCE = 32  # under way: each costs the server some time before its first wait
 UNKNOWN_RETRIES = 3  # how often a create is asked again when no answer came
 UNKNOWN_RETRY_SECONDS = 0.1
 
@@ -140,8 +141,14 @@ class Performance:
     async def _slowly(self, creates: list[plan.Action]) -> None:
         """1, 2, 4, ... at once, so that what is refused is refused once and not five hundred times."""
         start, size = 0, 1
+        room = asyncio.Semaphore(CREATES_AT_ONCE)
+
+        async def one(create: plan.Action) -> None:
+            async with room:
+                await self._one(create)
+
         while start < len(creates) and self.outcome.failure is None:
-            await asyncio.gather(*map(self._one, creates[start : start + size]))
+            await asyncio.gather(*map(one, creates[start : start + size]))
             start, size = start + size, 2 * size
 
     async def _one(self, action: plan.Action) -> None:

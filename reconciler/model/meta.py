@@ -47,7 +47,7 @@ def generation(obj: Obj) -> int:
 
 
 def labels(obj: Obj) -> Mapping[str, str]:
-    return meta(obj).get("labels") or EMPTY
+    return (obj.get("metadata") or EMPTY).get("labels") or EMPTY
 
 
 def annotations(obj: Obj) -> Mapping[str, str]:
@@ -59,7 +59,7 @@ def finalizers(obj: Obj) -> tuple[str, ...]:
 
 
 def is_deleting(obj: Obj) -> bool:
-    return bool(meta(obj).get("deletionTimestamp"))
+    return bool((obj.get("metadata") or EMPTY).get("deletionTimestamp"))
 
 
 def spec(obj: Obj) -> Mapping[str, Any]:
@@ -76,7 +76,10 @@ def owners(obj: Obj) -> tuple[Mapping[str, Any], ...]:
 
 def controller(obj: Obj) -> Mapping[str, Any] | None:
     """The owner reference with controller: true, of which there is at most one."""
-    return next((owner for owner in owners(obj) if owner.get("controller")), None)
+    for owner in (obj.get("metadata") or EMPTY).get("ownerReferences") or ():
+        if owner.get("controller"):
+            return owner  # type: ignore[no-any-return]
+    return None
 
 
 def controller_reference(owner: Obj, *, api_version: str = "", kind: str = "") -> dict[str, Any]:

@@ -43,7 +43,12 @@ class Selector:
     nothing: bool = False
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        return not self.nothing and all(requirement.matches(labels) for requirement in self.requirements)
+        if self.nothing:
+            return False
+        for requirement in self.requirements:  # noqa: SIM110 - no generator, for this is asked of every pod of a set at once
+            if not requirement.matches(labels):
+                return False
+        return True
 
     def equalities(self) -> tuple[tuple[str, str], ...]:
         """The (key, value) pairs that every match has, for use with an index."""

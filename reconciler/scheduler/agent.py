@@ -30,8 +30,8 @@ from reconciler.scheduler.table import Table
 
 log = logging.getLogger(__name__)
 
-STEP_SECONDS = 0.004
-STARTS_A_STEP = 16  # requests begun in one step: each costs the API some time before its first wait
+STEP_SECONDS = 0.002
+STARTS_A_STEP = 4  # requests begun in one step: each costs the API some time before its first wait
 MAX_IN_FLIGHT = 128
 OVERDUE_CHECK_SECONDS = 30.0
 VOLUMES_SECONDS = 600.0  # how long volumes may take to be bound, as VolumeBinding's bindTimeoutSeconds

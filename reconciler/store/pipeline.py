@@ -21,6 +21,7 @@ from reconciler.store.types import Durability, Entry, Full, JournalError, Operat
 log = logging.getLogger(__name__)
 
 BLOCK = 100_000  # revisions reserved at a time; the next block is asked for when half of one is left
+ANSWERS_AT_ONCE = 8  # writers woken in one turn of the event loop: a group's hundreds go on at length, and requests wait
 PENDING = 4_096  # transactions that wait for the disk; further ones wait before they are numbered
 FULL = "the disk is full: only removals and compaction work until there is space"
 
@@ -38,6 +39,7 @@ class Pipeline:
         self._visible = visible
         self._ttl_seconds = ttl_seconds
         self._pending: deque[writer.Commit] = deque()
+        self._answers: deque[writer.Commit] = deque()  # visible, their writers not yet woken
         self._submit: Callable[[writer.Commit], None]
         self._epoch = 0
         self._next = state.revision + 1
@@ -146,21 +148,28 @@ class Pipeline:
 
     def _advance(self) -> None:
         steps: list[mvcc.Step] = []
-        ready: list[writer.Commit] = []
+        idle = not self._answers
         while self._pending and self._pending[0].written:
             commit = self._pending.popleft()
-            ready.append(commit)
+            self._answers.append(commit)
             for step in commit.steps:
                 self._draft.publish(step)
                 steps.append(step)
             self.ledger.landed(commit.carried)
         if steps:
             self._visible(steps)
-        for commit in ready:
-            commit.answer(tuple([step.change.entry for step in commit.steps]))
+        if idle:
+            self._answer()
         if self.ledger.overflowing:
             lives = self._state.current.values()
             self.ledger.sweep(revision for live in lives for revision in (live.entry.create_revision, live.spec_revision))
+
+    def _answer(self) -> None:
+        for _ in range(min(ANSWERS_AT_ONCE, len(self._answers))):
+            commit = self._answers.popleft()
+            commit.answer(tuple([step.change.entry for step in commit.steps]))
+        if self._answers:
+            asyncio.get_running_loop().call_soon(self._answer)
 
     def refused(self, group: list[writer.Commit]) -> None:
         """There was no space for `group`: its puts fail, all others that wait are numbered again."""
@@ -196,8 +205,8 @@ class Pipeline:
     async def drain(self, error: JournalError) -> int:
         """Take no more commits, wait for those in flight; the highest revision that was given out."""
         self._error = error
-        while self._pending:
-            await self._settled(self._pending[-1])
+        while self._pending or self._answers:
+            await self._settled((self._pending or self._answers)[-1])
         return self._next - 1
 
     def causes(self) -> list[int]:

@@ -27,8 +27,8 @@ KINDS = ("nodes", "pods")  # what the cache must follow
 WRITERS = 64
 HEARTBEAT_SECONDS = 10.0
 RETRY_SECONDS = 1.0
-STEP_SECONDS = 0.004  # how long the agent decides before it lets others run
-STARTS_A_STEP = 16  # requests begun before it does
+STEP_SECONDS = 0.002  # how long the agent decides before it lets others run
+STARTS_A_STEP = 4  # requests begun before it does
 FIRST_ADDRESS = int(ipaddress.IPv4Address("10.128.0.1"))
 
 
