@@ -13,6 +13,7 @@ from reconciler.api.cache import Item
 from reconciler.api.calls import Call, DeleteOptions
 from reconciler.api.objects import Done, Objects
 from reconciler.api.patching import Patch
+from reconciler.kinds import pod as pods
 from reconciler.kit import clock
 from reconciler.model import errors, meta, selectors
 
@@ -91,9 +92,12 @@ class Subresources:
             raise call.not_found()
         sent = body.get("deleteOptions") or {}
         call = replace(call, subresource="", dry_run=call.dry_run or bool(sent.get("dryRun")))
-        if not _is_over(pod.obj) and not meta.is_deleting(pod.obj):
-            await self._spend_budget(call, pod)
         preconditions = sent.get("preconditions") or {}
+        budget = None if _is_over(pod.obj) or meta.is_deleting(pod.obj) else self._budget_of(pod)
+        if budget is not None and _may_go_unready(budget, pod.obj):
+            preconditions = {"resourceVersion": meta.resource_version(pod.obj), **preconditions}  # as long as it is not ready
+        elif budget is not None:
+            await self._spend_budget(call, budget)
         options = DeleteOptions(
             grace_seconds=sent.get("gracePeriodSeconds"),
             propagation=sent.get("propagationPolicy"),
@@ -102,21 +106,24 @@ class Subresources:
         )
         return await self._objects.delete(call, options)
 
-    async def _spend_budget(self, call: Call, pod: Item) -> None:
-        """Take one disruption from the budget that covers the pod. Raises StatusError 429 when there is none left."""
-        kind = self._objects.decoder.roster.get(BUDGETS)
+    def _budget_of(self, pod: Item) -> meta.Obj | None:
+        """The one budget that covers the pod. Raises StatusError 500 when there are several."""
         budgets = [
             item.obj
-            for _, item in self._objects.cache.shelf(BUDGETS).in_order(call.namespace)
+            for _, item in self._objects.cache.shelf(BUDGETS).in_order(meta.namespace(pod.obj))
             if selectors.from_label_selector(meta.spec(item.obj).get("selector")).matches(meta.labels(pod.obj))
         ]
-        if kind is None or not budgets:
-            return
         if len(budgets) > 1:
-            raise errors.StatusError(500, "InternalError", MANY_BUDGETS)
-        name = meta.name(budgets[0])
+            raise errors.StatusError(500, "", MANY_BUDGETS)
+        return budgets[0] if budgets else None
+
+    async def _spend_budget(self, call: Call, budget: meta.Obj) -> None:
+        """Take one disruption from the budget. Raises StatusError 429 when there is none left."""
+        kind = self._objects.decoder.roster.get(BUDGETS)
+        if kind is None:
+            return
         now = clock.rfc3339(self._objects.time.now())
-        spending = replace(call, kind=kind, version=kind.hub_version, name=name, subresource="status")
+        spending = replace(call, kind=kind, version=kind.hub_version, name=meta.name(budget), subresource="status")
         await self._objects.change(spending, lambda budget: _spent(budget, call.name, now))
 
 
@@ -156,6 +163,15 @@ def _is_over(pod: meta.Obj) -> bool:
     return meta.status(pod).get("phase") in ("Succeeded", "Failed", "Pending")
 
 
+def _may_go_unready(budget: meta.Obj, pod: meta.Obj) -> bool:
+    """A pod that is not ready is no loss: it goes if the budget says so, or while the others are enough."""
+    if pods.is_ready(pod):
+        return False
+    status = meta.status(budget)
+    is_kept = status.get("currentHealthy", 0) >= status.get("desiredHealthy", 0) > 0
+    return meta.spec(budget).get("unhealthyPodEvictionPolicy") == "AlwaysAllow" or is_kept
+
+
 def _spent(budget: meta.Obj, pod: str, now: str) -> meta.Obj:
     status = meta.status(budget)
     allowed = status.get("disruptionsAllowed", 0)
@@ -163,7 +179,8 @@ def _spent(budget: meta.Obj, pod: str, now: str) -> meta.Obj:
         raise _budget_refusal(budget, "still being processed by the server.")
     if allowed <= 0:
         healthy, wanted = status.get("currentHealthy", 0), status.get("desiredHealthy", 0)
-        raise _budget_refusal(budget, f"needs {wanted} healthy pods and has {healthy} currently")
+        short = f"needs {wanted} healthy pods and has {healthy} currently"
+        raise _budget_refusal(budget, short if healthy <= wanted else "does not allow evicting pods currently")
     disrupted = {**(status.get("disruptedPods") or {}), pod: now}
     if len(disrupted) > DISRUPTIONS_MOST:
         raise _budget_refusal(budget, "DisruptedPods map too big - too many evictions not confirmed by PDB controller")

@@ -1,7 +1,7 @@
 """kube-controller-manager's loops, each a pure planner in a file (or folder) of its own.
 
 A module exports its record as CONTROLLER, or as CONTROLLERS where one of Kubernetes' names covers several; one that
-needs facts which only the installation knows exports `of(facts)` instead. `builtin` collects them by folder;
+needs facts which only the installation knows exports `of(facts)`, which gives several, instead. `builtin` collects them by folder;
 `enabled` picks some in the syntax of --controllers. Planners only decide; loop/driver.py performs.
 """
 
@@ -18,6 +18,7 @@ class Facts:
     """What planners cannot find in the API."""
 
     root_ca: str = ""  # PEM of the server's certificate authority, for kube-root-ca.crt
+    volumes_folder: str = ""  # where nodes make the folders of local volumes; empty: they make none
 
 
 def builtin(facts: Facts = Facts()) -> tuple[plan.Controller, ...]:
@@ -29,7 +30,7 @@ def builtin(facts: Facts = Facts()) -> tuple[plan.Controller, ...]:
             found.append(loaded.CONTROLLER)
         found.extend(getattr(loaded, "CONTROLLERS", ()))
         if hasattr(loaded, "of"):
-            found.append(loaded.of(facts))
+            found.extend(loaded.of(facts))
     return tuple(sorted(found, key=lambda controller: controller.name))
 
 

@@ -15,7 +15,7 @@ DESCRIPTION = (
 )
 
 
-def of(facts: Facts) -> plan.Controller:
+def of(facts: Facts) -> tuple[plan.Controller, ...]:
     def planned(view: View, key: meta.Key, now: float) -> plan.Plan:
         one = view.get("namespaces", *key)
         if one is None or namespace.is_terminating(one):
@@ -30,7 +30,7 @@ def of(facts: Facts) -> plan.Controller:
         body = meta.put({**present, "data": data}, ("metadata", "annotations", "kubernetes.io/description"), DESCRIPTION)
         return plan.plan_of([plan.Update(kind=MAPS, body=body, why="it does not hold the root certificate")])
 
-    return plan.Controller(name="root-ca-certificate-publisher-controller", kind="namespaces", plan=planned, follows={MAPS: _of_map})
+    return (plan.Controller(name="root-ca-certificate-publisher-controller", kind="namespaces", plan=planned, follows={MAPS: _of_map}),)
 
 
 def _of_map(_: View, old: meta.Obj | None, new: meta.Obj | None) -> Iterable[meta.Key]:

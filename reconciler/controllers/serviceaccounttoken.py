@@ -18,7 +18,7 @@ NAME_ANNOTATION = "kubernetes.io/service-account.name"
 UID_ANNOTATION = "kubernetes.io/service-account.uid"
 
 
-def of(facts: Facts) -> plan.Controller:
+def of(facts: Facts) -> tuple[plan.Controller, ...]:
     def planned(view: View, key: meta.Key, now: float) -> plan.Plan:
         secret = view.get(SECRETS, *key)
         if secret is None:
@@ -36,7 +36,7 @@ def of(facts: Facts) -> plan.Controller:
         bound = _bound(secret, account, facts.root_ca)
         return plan.NOTHING if bound == secret else plan.plan_of([plan.Update(kind=SECRETS, body=bound, why="it is not bound yet")])
 
-    return plan.Controller(name="serviceaccount-token-controller", kind=SECRETS, plan=planned, follows={ACCOUNTS: _of_account})
+    return (plan.Controller(name="serviceaccount-token-controller", kind=SECRETS, plan=planned, follows={ACCOUNTS: _of_account}),)
 
 
 def _bound(secret: meta.Obj, account: meta.Obj, root_ca: str) -> meta.Obj:

@@ -33,7 +33,7 @@ from reconciler.loop.snapshot import Snapshot
 from reconciler.model import meta, plan
 
 HERE = pathlib.Path(__file__).parent
-CONTROLLERS = {one.name: one for one in controllers.builtin(controllers.Facts(root_ca="PEM"))}
+CONTROLLERS = {one.name: one for one in controllers.builtin(controllers.Facts(root_ca="PEM", volumes_folder="/data/volumes"))}
 ROSTER = kinds.builtin()
 
 
