@@ -14,6 +14,7 @@ import numpy as np
 
 from reconciler.model import meta, plan, quantity, selectors, view
 from reconciler.placement import affinity
+from reconciler.placement import claims as matching
 from reconciler.scheduler import match
 from reconciler.scheduler.columns import Mask
 from reconciler.scheduler.rules import Case
@@ -96,7 +97,7 @@ class Search:
 
     def __init__(self, case: Case, claims: Iterable[meta.Obj]) -> None:
         self._case = case
-        self._claims = sorted(claims, key=_size)
+        self._claims = sorted(claims, key=matching.wanted_size)
         self._free = [] if not self._claims else self._free_volumes()
 
     def satisfiable(self) -> tuple[Mask, Mask]:
@@ -137,13 +138,16 @@ class Search:
         return Choice(tuple(bindings), tuple(provisions))
 
     def _smallest(self, claim: meta.Obj, row: int, taken: set[str]) -> meta.Obj | None:
+        def rank(volume: meta.Obj) -> tuple[bool, int, str]:
+            return not matching.is_reserved_for(volume, claim), matching.size(volume), meta.name(volume)
+
         fitting = [volume for volume, rows in self._candidates(claim) if rows[row] and meta.name(volume) not in taken]
-        return min(fitting, key=lambda volume: (not _is_reserved_for(volume, claim), _capacity(volume), meta.name(volume)), default=None)
+        return min(fitting, key=rank, default=None)
 
     def _candidates(self, claim: meta.Obj) -> list[tuple[meta.Obj, Mask]]:
         return self._case.once(
             f"volumes for {meta.uid(claim)} {self._case.table.assumed_volumes!r}",
-            lambda: [(volume, _rows(self._case, volume)) for volume in self._free if serves(volume, claim)],
+            lambda: [(volume, _rows(self._case, volume)) for volume in self._free if matching.serves(volume, claim)],
         )
 
     def _free_volumes(self) -> list[meta.Obj]:
@@ -157,28 +161,6 @@ class Search:
     def _provisionable(self, claim: meta.Obj) -> tuple[Mask, Mask]:
         """Rows for which the claim's class makes volumes, and where the driver has room."""
         return self._case.once(f"provisionable {meta.uid(claim)}", lambda: _provisionable(self._case, claim))
-
-
-def serves(volume: meta.Obj, claim: meta.Obj) -> bool:
-    """Whether a claim may be bound to a free volume, wherever it is."""
-    spec, wanted = meta.spec(volume), meta.spec(claim)
-    if (spec.get("volumeMode") or "Filesystem") != (wanted.get("volumeMode") or "Filesystem"):
-        return False
-    if _capacity(volume) < _size(claim) or not set(wanted.get("accessModes") or ()) <= set(spec.get("accessModes") or ()):
-        return False
-    if spec.get("claimRef"):
-        return _is_reserved_for(volume, claim)
-    if meta.status(volume).get("phase") != "Available" or class_of(volume) != class_of(claim):
-        return False
-    selector = wanted.get("selector")
-    return selector is None or selectors.from_label_selector(selector).matches(meta.labels(volume))
-
-
-def _is_reserved_for(volume: meta.Obj, claim: meta.Obj) -> bool:
-    reference = meta.spec(volume).get("claimRef") or meta.EMPTY
-    if (reference.get("namespace"), reference.get("name")) != meta.key(claim):
-        return False
-    return reference.get("uid") in (None, "", meta.uid(claim))
 
 
 def _provisionable(case: Case, claim: meta.Obj) -> tuple[Mask, Mask]:
@@ -208,7 +190,7 @@ def _roomy(case: Case, claim: meta.Obj, storage: meta.Obj) -> Mask:
             if published.get("storageClassName") != meta.name(storage) or published.get("nodeTopology") is None:
                 continue
             offered = published.get("maximumVolumeSize") or published.get("capacity")
-            if offered is not None and quantity.parse(str(offered)).value >= _size(claim):
+            if offered is not None and quantity.parse(str(offered)).value >= matching.wanted_size(claim):
                 wanted = selectors.from_label_selector(published["nodeTopology"]).requirements
                 term = affinity.Term(wanted)
                 found |= match.matching(case.table, term) if wanted else everywhere
@@ -227,16 +209,6 @@ def _waits_for_consumer(case: Case, claim: meta.Obj) -> bool:
 
 def _volume_name(claim: meta.Obj) -> str:
     return meta.spec(claim).get("volumeName") or ""
-
-
-def _size(claim: meta.Obj) -> int:
-    asked = ((meta.spec(claim).get("resources") or meta.EMPTY).get("requests") or meta.EMPTY).get("storage")
-    return quantity.parse(str(asked)).value if asked is not None else 0
-
-
-def _capacity(volume: meta.Obj) -> int:
-    offered = (meta.spec(volume).get("capacity") or meta.EMPTY).get("storage")
-    return quantity.parse(str(offered)).value if offered is not None else 0
 
 
 # Choices as actions.
