@@ -15,7 +15,7 @@ from reconciler.api.admission import order
 from reconciler.api.auth import accounts, bootstrap, rbac
 from reconciler.api.cache import Cache
 from reconciler.client import protocol
-from reconciler.kit import clock, definitions, tasks
+from reconciler.kit import clock, definitions, ids, tasks
 from reconciler.model import errors, meta, plan
 from reconciler.model.roster import Roster
 from reconciler.model.schema import Schemas
@@ -33,6 +33,7 @@ class Settings:
     account_key: Path | None = None  # the file that keeps the key of service accounts' tokens
     default_roles: bool = True  # whether the roles and bindings that every cluster has are kept there
     secure_port: int = 6443  # what the `kubernetes` Service leads to
+    source: ids.Source = ids.RANDOM  # of uids and of generateName's suffixes
 
 
 class ApiServer:
@@ -55,6 +56,7 @@ class ApiServer:
             ownership.Owners(self.schemas),
             self.services,
             time,
+            settings.source,
         )
         self.definitions = custom.Definitions(self.objects, time)
         self.accounts = accounts.Accounts(settings.account_key, time, self._stored)

@@ -39,7 +39,7 @@ class Call:
     dry_run: bool = False
     field_validation: FieldValidation = "Warn"
     provenance: Provenance
-    guard: Check | None = None  # another object that must be unchanged for a creation to take effect
+    guard: Check | None = None  # another object that must be unchanged for this to take effect
     warnings: list[str] = field(default_factory=list)  # what Warning headers tell the caller
 
     def warn(self, text: str) -> None:

@@ -153,7 +153,7 @@ class LocalClient:
         )
 
     def _guard(self, action: plan.ApiAction) -> Check | None:
-        guard = action.guard if isinstance(action, plan.Create) else None
+        guard = None if isinstance(action, plan.Patch) else action.guard
         if guard is None:
             return None
         kind = self._kind(guard.kind)

@@ -53,6 +53,7 @@ class Objects:
         owners: ownership.Owners,
         services: allocators.Services,
         time: clock.Clock,
+        source: ids.Source,
     ) -> None:
         self.journal = journal
         self.cache = cache
@@ -62,6 +63,7 @@ class Objects:
         self.twins = twins.Twins(admission, cache)
         self.services = services
         self.time = time
+        self.ids = source
 
     async def create(self, call: Call, body: Any, duplicates: Sequence[str] = ()) -> Done:
         """POST of an object in the caller's version; `duplicates` are the parser's complaints. Raises StatusError."""
@@ -76,7 +78,7 @@ class Objects:
         prefix = "" if meta.name(obj) else str(meta.meta(obj).get("generateName") or "")
         refusal: errors.StatusError | None = None
         for _ in range(NAMES_TRIED if prefix else 1):
-            name = identity.generated_name(prefix, ids.random_suffix()) if prefix else meta.name(obj)
+            name = identity.generated_name(prefix, self.ids.suffix()) if prefix else meta.name(obj)
             named = replace(call, name=name)
             try:
                 return await self._settle(named, functools.partial(self._first, named, body, obj))
@@ -172,7 +174,7 @@ class Objects:
             except types.Conflict as conflict:
                 verdict.undo()
                 if call.guard is not None and conflict.key == call.guard.key:
-                    raise call.conflict("the object it is made for has been modified") from conflict
+                    raise call.conflict("the object that this was decided for has been modified") from conflict
                 current = Item.of(conflict.actual) if conflict.actual is not None and conflict.actual.value is not None else None
         raise call.conflict(MODIFIED)
 
@@ -228,7 +230,7 @@ class Objects:
     def _twin(self, call: Call, twin: twins.Twin, current: Item | None) -> deletion.Verdict:
         if current is not None:
             raise _exists(call, call.name, None)
-        return deletion.Verdict(twin.named(call.name, ids.uid(), clock.rfc3339(self.time.now())))
+        return deletion.Verdict(twin.named(call.name, self.ids.uid(), clock.rfc3339(self.time.now())))
 
     def _creation(self, call: Call, obj: meta.Obj, current: Item | None, tracked: bool = False) -> deletion.Verdict:
         if current is not None:
@@ -239,7 +241,7 @@ class Objects:
         obj = call.version.to_hub(obj)
         attributes = self._attributes(call, "CREATE", None)
         obj = self.admission.admit(attributes, obj)
-        obj = identity.created(call.kind, obj, namespace=call.namespace, name=call.name, uid=ids.uid(), now=now)
+        obj = identity.created(call.kind, obj, namespace=call.namespace, name=call.name, uid=self.ids.uid(), now=now)
         obj = call.kind.prepare(obj, None)
         obj, release = self.services.allocate(call.kind, obj, None)
         try:

@@ -94,7 +94,7 @@ class _Audience:
     """The watchers of one kind, by the place where they are found."""
 
     def __init__(self) -> None:
-        self.places: dict[Place, set[Watcher]] = {}
+        self.places: dict[Place, dict[Watcher, None]] = {}  # in the order they came
         self.triggers: dict[str, Callable[[meta.Obj], str]] = {}
 
     def place_of(self, interest: Interest) -> Place:
@@ -109,8 +109,8 @@ class _Audience:
         yield from self.places.get(EVERYWHERE, ())
         yield from self.places.get((NAMESPACE, namespace), ())
         for field, read in self.triggers.items():
-            values = {read(item.obj) for item in (step.before, step.after) if item is not None}
-            for value in values:
+            values = [read(item.obj) for item in (step.before, step.after) if item is not None]
+            for value in dict.fromkeys(values):
                 for watcher in self.places.get((field, value), ()):
                     if watcher.interest.namespace in (None, namespace):
                         yield watcher
@@ -143,10 +143,10 @@ class Watches:
         if audience is None:
             return
         place = audience.place_of(watcher.interest)
-        watchers = audience.places.get(place, set())
+        watchers = audience.places.get(place, {})
         if watcher not in watchers:
             return
-        watchers.remove(watcher)
+        del watchers[watcher]
         self.count -= 1
         if not watchers:
             del audience.places[place]
@@ -155,7 +155,7 @@ class Watches:
 
     def _enter(self, watcher: Watcher) -> None:
         audience = self._audiences.setdefault(watcher.interest.kind, _Audience())
-        audience.places.setdefault(audience.place_of(watcher.interest), set()).add(watcher)
+        audience.places.setdefault(audience.place_of(watcher.interest), {})[watcher] = None
         trigger = watcher.interest.trigger
         if trigger is not None:
             audience.triggers[trigger.field] = trigger.read

@@ -2,6 +2,10 @@
 
 Upstream: pkg/controller/replicaset. One plan adopts and releases, then creates or deletes at most 500 pods, then
 writes the status that was seen before; a refused pod becomes an event and the condition ReplicaFailure.
+
+Invariant: pods are made and deleted only while the owner is as the plan saw it, and only where its status already
+tells the counts that the plan sees. Of two leaders whose views differ, one has to write the status first and thereby
+outdates the other, so that together they never make or delete too many.
 """
 
 import itertools
@@ -33,7 +37,7 @@ def planned(view: View, owner: meta.Obj, selector: Selector, sort: Sort, now: fl
     status = _status(view, owner, active, selector, sort, now)
     excess = len(active) - workload.replicas(owner)
     work: Sequence[plan.Action] = ()
-    if excess and not meta.is_deleting(owner):
+    if excess and not meta.is_deleting(owner) and _is_confirmed(owner, status):
         refused = _Refused(owner, status, sort, now)
         if excess < 0:
             work = [_creation(owner, name, sort, refused) for name in _names(view, owner, min(-excess, plan.MAX_CREATES))]
@@ -73,6 +77,7 @@ def _deletion(owner: meta.Obj, one: meta.Obj, sort: Sort, refused: "_Refused") -
         name=meta.name(one),
         uid=meta.uid(one),
         why=f"{meta.name(owner)} has too many pods",
+        guard=plan.guard(sort.kind, owner),
         announce=plan.Emit(regarding=owner, reason="SuccessfulDelete", message=f"Deleted pod: {meta.name(one)}", component=sort.component),
         refused=refused.deleting,
     )
@@ -109,6 +114,11 @@ def _status(view: View, owner: meta.Obj, active: Sequence[meta.Obj], selector: S
 
 def _is_labelled(labels: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
     return labels == wanted or wanted.items() <= labels.items()
+
+
+def _is_confirmed(owner: meta.Obj, status: Mapping[str, Any]) -> bool:
+    known = meta.status(owner)
+    return all((known.get(name) or 0) == (status.get(name) or 0) for name in ("replicas", "terminatingReplicas"))
 
 
 def _status_update(owner: meta.Obj, status: dict[str, Any], sort: Sort) -> Iterable[plan.Action]:

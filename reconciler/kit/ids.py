@@ -1,11 +1,11 @@
 """Names and identifiers in Kubernetes' forms.
 
-`suffix` and `hash_of` are deterministic, so that a plan computed twice names the same object; `random_suffix`
-and `uid` are for the API server alone, which answers generateName and stamps new objects.
+`suffix` and `hash_of` are deterministic, so that a plan computed twice names the same object; a `Source` is for the
+API server alone, which answers generateName and stamps new objects, and may be seeded so that a run can be repeated.
 """
 
 import hashlib
-import secrets
+import random
 import uuid
 
 ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # k8s.io/apimachinery/pkg/util/rand: no vowels, no 0 1 3
@@ -26,9 +26,17 @@ def hash_of(*parts: object) -> str:
     return suffix(*parts, length=10)
 
 
-def random_suffix(length: int = 5) -> str:
-    return "".join(secrets.choice(ALPHABET) for _ in range(length))
+class Source:
+    """Identifiers that nobody can guess, or, over a seeded generator, the same ones in each run."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+
+    def suffix(self, length: int = 5) -> str:
+        return "".join(self._chance.choices(ALPHABET, k=length))
+
+    def uid(self) -> str:
+        return str(uuid.UUID(int=self._chance.getrandbits(128), version=4))
 
 
-def uid() -> str:
-    return str(uuid.uuid4())
+RANDOM = Source(random.SystemRandom())

@@ -384,7 +384,7 @@ class Driver:
         state = loop.states[key]
         origin = protocol.Origin(actor=f"{self._actor}/{loop.controller.name}", cause=state.cause)
         outcome = await perform.Performance(self._performers, self._leadership.leads, origin).run(wanted)
-        for kind in outcome.unsure:
+        for kind in sorted(outcome.unsure):
             outcome.written[kind] = max(await self._newest_revision(kind), outcome.written.get(kind, 0))
         state.gate = {kind: revision for kind, revision in outcome.written.items() if kind}
         state.in_flight = False

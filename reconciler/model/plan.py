@@ -50,7 +50,8 @@ class Emit:
 
 
 # The API actions share two optional fields: `announce` is emitted once the action took effect, whatever becomes of
-# its neighbours in the group; `refused` is its Refusal.
+# its neighbours in the group; `refused` is its Refusal. All but patches may carry a `guard`, the owner as the plan saw
+# it, so that of two leaders only one that knows the owner can add, resize or take away.
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ class Create:
     body: meta.Obj
     why: str
     subresource: str = ""  # "binding", "eviction", "token", ...; "" is the kind itself
-    guard: Guard | None = None  # the owner as it was, so that of two leaders only one that knows it can multiply
+    guard: Guard | None = None
     announce: Emit | None = field(default=None, compare=False)
     refused: Refusal | None = field(default=None, compare=False, repr=False)
 
@@ -93,6 +94,7 @@ class Update:
     body: meta.Obj
     why: str
     subresource: str = ""  # "status", "scale", ... ; "" is the object itself
+    guard: Guard | None = None
     announce: Emit | None = field(default=None, compare=False)
     refused: Refusal | None = field(default=None, compare=False, repr=False)
 
@@ -133,6 +135,7 @@ class Delete:
     resource_version: str = ""
     grace_seconds: int | None = None
     propagation: Propagation | None = None
+    guard: Guard | None = None
     announce: Emit | None = field(default=None, compare=False)
     refused: Refusal | None = field(default=None, compare=False, repr=False)
 

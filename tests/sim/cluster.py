@@ -6,6 +6,7 @@ chance comes from one seed, so a failing seed replays exactly.
 
 import asyncio
 import contextlib
+import random
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from reconciler import controllers, kinds
 from reconciler.api import apiserver
 from reconciler.client import protocol
 from reconciler.kit import clock as clocks
-from reconciler.kit import tasks
+from reconciler.kit import ids, tasks
 from reconciler.loop import cache as caches
 from reconciler.loop import driver as drivers
 from reconciler.loop import events, perform
@@ -47,10 +48,11 @@ class ControlPlane:
 
 
 class Cluster:
-    def __init__(self) -> None:
+    def __init__(self, seed: int) -> None:
         self.clock = clocks.VirtualClock()
         self.journal = MemoryJournal()
-        self.api = apiserver.ApiServer(self.journal, kinds.builtin(), self.clock)
+        settings = apiserver.Settings(source=ids.Source(random.Random(seed)))
+        self.api = apiserver.ApiServer(self.journal, kinds.builtin(), self.clock, settings)
         self.client: protocol.Client = self.api.client("test")
         self.planes: list[ControlPlane] = []
 
@@ -93,8 +95,8 @@ class Cluster:
 
 
 @contextlib.asynccontextmanager
-async def running() -> AsyncIterator[Cluster]:
-    cluster = Cluster()
+async def running(seed: int = 0) -> AsyncIterator[Cluster]:
+    cluster = Cluster(seed)
     await cluster.api.start()
     try:
         yield cluster

@@ -113,7 +113,7 @@ async def test_a_rolling_update_keeps_both_bounds(seed: int) -> None:
             return "more than replicas + maxSurge"
         return "fewer than replicas - maxUnavailable" if sum(map(pod.is_ready, active(pods))) < least[0] else ""
 
-    async with running() as cluster:
+    async with running(seed) as cluster:
         _, complaints = await prepared(cluster, complaint)
         chaos = Chaos(cluster, seed)
         rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 1}}
@@ -139,7 +139,7 @@ async def test_a_stateful_set_never_has_a_pod_twice_and_updates_one_by_one(seed:
     def complaint(pods: list[meta.Obj]) -> str:
         return "more than one is away" if sum(map(pod.is_ready, active(pods))) < least[0] else ""
 
-    async with running() as cluster:
+    async with running(seed) as cluster:
         _, complaints = await prepared(cluster, complaint)
         chaos = Chaos(cluster, seed)
         await cluster.create("statefulsets.apps", workload("StatefulSet", replicas=3, selector={"matchLabels": LABELS}, serviceName="web"))
@@ -163,7 +163,7 @@ async def test_a_job_counts_every_pod_once(seed: int) -> None:
             ended.update({meta.uid(one): pod.phase(one) for one in pods if pod.is_terminal(one)})
         return "more than parallelism" if len(active(pods)) > 3 else ""
 
-    async with running() as cluster:
+    async with running(seed) as cluster:
         seen, complaints = await prepared(cluster, complaint)
         chaos = Chaos(cluster, seed)
         chaos.succeeds = True

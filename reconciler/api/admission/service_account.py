@@ -65,7 +65,8 @@ def _check_secrets(attributes: Attributes, account: meta.Obj, spec: Mapping[str,
 
 def _with_token(spec: dict[str, Any]) -> dict[str, Any]:
     """`spec` with the token mounted in every container that mounts nothing there itself."""
-    volume = f"kube-api-access-{ids.random_suffix()}"
+    others = [str(one.get("name")) for one in spec.get("volumes") or ()]
+    volume = f"kube-api-access-{ids.suffix(spec['serviceAccountName'], *others)}"
     mount = {"name": volume, "readOnly": True, "mountPath": MOUNT_PATH}
     mounted = False
     for group in ("initContainers", "containers"):

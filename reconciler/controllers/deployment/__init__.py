@@ -93,5 +93,6 @@ CONTROLLER = plan.Controller(
     name="deployment-controller",
     kind=DEPLOYMENTS,
     plan=planned,
+    is_causal=True,
     follows={SETS: claims.follow(DEPLOYMENTS, "Deployment", deployment.selector), "pods": _of_gone_pod},
 )

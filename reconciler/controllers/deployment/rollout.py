@@ -74,7 +74,8 @@ class Rollout:
     def planned(self, claiming: Iterable[plan.Action]) -> plan.Plan:
         create = [self._creation()] if self.made else []
         changed = [one for one in self.sets if not (self.made and one is self.new) and one is not self.before.get(meta.name(one))]
-        updates = [plan.Update(kind=SETS, body=one, why=f"Deployment {meta.name(self.deployment)} rolls") for one in changed]
+        guard, why = plan.guard(DEPLOYMENTS, self.original), f"Deployment {meta.name(self.deployment)} rolls"
+        updates = [plan.Update(kind=SETS, body=one, guard=guard, why=why) for one in changed]
         return plan.plan_of(
             claiming,
             create,
@@ -98,6 +99,7 @@ class Rollout:
         return plan.Create(
             kind=SETS,
             body=self.new,
+            guard=plan.guard(DEPLOYMENTS, self.original),
             why=f"no ReplicaSet has the template of Deployment {meta.name(self.deployment)}",
             announce=announce,
             refused=self._refused,

@@ -29,6 +29,8 @@ def next_size_of_new(rollout: Rollout) -> int:
     size = workload.replicas(rollout.new)
     if deployments.strategy(rollout.deployment) == "Recreate":
         return rollout.replicas
+    if not all(map(_has_settled, rollout.old)):
+        return size
     room = rollout.replicas + rollout.max_surge - sum(map(_present, rollout.sets))
     return size if room <= 0 else size + min(room, rollout.replicas - size)
 
@@ -159,6 +161,11 @@ def _active(sets: Iterable[meta.Obj]) -> list[meta.Obj]:
 
 def _total(sets: Iterable[meta.Obj]) -> int:
     return sum(map(workload.replicas, sets))
+
+
+def _has_settled(one: meta.Obj) -> bool:
+    """Whether its status tells of its present size: before, it may have any number of pods."""
+    return int(meta.status(one).get("observedGeneration") or 0) >= meta.generation(one)
 
 
 def _present(one: meta.Obj) -> int:

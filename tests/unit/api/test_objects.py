@@ -1,10 +1,12 @@
 """The write path: what is stored, what is refused, what becomes provenance."""
 
 import asyncio
+import random
 
 import pytest
 
 from reconciler.client import protocol
+from reconciler.kit import ids
 from reconciler.model import errors, meta, plan
 from tests.unit.api.world import ORIGIN, config_map, pod, service, world
 
@@ -26,10 +28,17 @@ async def test_provenance_reaches_the_journal() -> None:
         assert w.journal.provenances[-1].source == "apps/web.yaml:3"
 
 
-async def test_a_generated_name_is_tried_again_when_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    suffixes = iter(["aaaaa", "aaaaa", "bbbbb"])
-    monkeypatch.setattr("reconciler.kit.ids.random_suffix", lambda length=5: next(suffixes))
-    async with world() as w:
+class Scripted(ids.Source):
+    def __init__(self, *suffixes: str) -> None:
+        super().__init__(random.Random(1))
+        self._suffixes = iter(suffixes)
+
+    def suffix(self, length: int = 5) -> str:
+        return next(self._suffixes)
+
+
+async def test_a_generated_name_is_tried_again_when_taken() -> None:
+    async with world(source=Scripted("aaaaa", "aaaaa", "bbbbb")) as w:
         body = config_map("")
         body["metadata"] = {"generateName": "x-", "namespace": "default"}
         assert meta.name(await w.create("configmaps", body)) == "x-aaaaa"
