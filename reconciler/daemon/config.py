@@ -53,6 +53,7 @@ class Config(pydantic.BaseModel):
     node_name: str = ""  # of this machine; empty: its host name
     controllers: tuple[str, ...] = ("*",)  # kube-controller-manager's syntax
     host_images: bool = False
+    local_volumes: bool = True  # the class `local`: volumes that are folders under dataDir/volumes
     images: dict[str, pathlib.Path] = {}  # image name -> root file system: a folder, a tar or an OCI archive
     tokens: pathlib.Path | None = None  # kube-apiserver's static token file: token,user,uid,"group,..."
     service_range: Network = "10.96.0.0/16"
@@ -61,6 +62,11 @@ class Config(pydantic.BaseModel):
     cluster_domain: str = "cluster.local"
     history_hours: float = pydantic.Field(24.0, gt=0)  # how long past revisions are kept
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @property
+    def volumes_folder(self) -> pathlib.Path | None:
+        """Where nodes make the folders of local volumes; None if they make none."""
+        return (self.data_dir / "volumes").absolute() if self.local_volumes and self.runtime != "none" else None
 
     @property
     def run_dir(self) -> pathlib.Path:

@@ -20,7 +20,9 @@ from reconciler.loop import cache as caches
 from reconciler.loop import driver as drivers
 from reconciler.loop import events, perform
 from reconciler.model import errors, meta, plan
+from reconciler.model.view import View
 from reconciler.node import logs
+from reconciler.node.volumes import folders
 from reconciler.proxy import plan as services
 from reconciler.store import autocompact, local
 
@@ -98,7 +100,7 @@ class Daemon:
         return await self.introspection.answer(method, path, body)
 
     def _start_controllers(self) -> None:
-        facts = controllers.Facts(root_ca=self.server.authority_pem.decode())
+        facts = controllers.Facts(root_ca=self.server.authority_pem.decode(), volumes_folder=str(self.config.volumes_folder or ""))
         driver = self.driver("controller", "kube-controller-manager")
         for controller in controllers.enabled(controllers.builtin(facts), self.config.controllers):
             driver.add(controller)
@@ -130,6 +132,7 @@ class Daemon:
         simulated = agent.Agent(self.client("kubelet"), self.cache, self.clock, self.config.nodes)
         self.usage.append(simulated)
         self.tasks.start(simulated.run(), "simulated nodes")
+        self._keep_folders(lambda view, volume: True, folders.pretend)
 
     async def _start_node(self, abilities: machine.Abilities) -> machine.Machine:
         client = self.client("kubelet")
@@ -143,8 +146,16 @@ class Daemon:
         driver = self.driver("node", "kube-proxy", {services.Program: made.proxy.perform})
         driver.add(services.controller(made.name))
         self.tasks.start(driver.run(), "service proxy")
+        if self.config.volumes_folder is not None:
+            self._keep_folders(folders.is_on(made.name), folders.Folders(self.config.volumes_folder).perform)
         self.notes += made.notes
         return made
+
+    def _keep_folders(self, is_here: Callable[[View, meta.Obj], bool], performer: perform.Performer) -> None:
+        if self.config.volumes_folder is not None:
+            driver = self.driver("node", "kubelet", {folders.Make: performer, folders.Remove: performer})
+            driver.add(folders.controller(is_here, self.config.volumes_folder))
+            self.tasks.start(driver.run(), "local volumes")
 
     def _follow_folder(self) -> gitops.Agent | None:
         if self.config.folder is None:
