@@ -53,6 +53,7 @@ class Abilities:
 
     mode: Mode
     nft: str | None
+    cgroup: str  # /proc/PID/cgroup of the keeper
 
     def service_range(self, config: Config) -> str:
         return config.service_range if self.mode == "root" else UNPRIVILEGED_SERVICES
@@ -68,8 +69,13 @@ async def explore(config: Config) -> Abilities:
         raise OSError(f"isolation {mode} is asked for, but only {possible} is possible here")
     return Abilities(
         cast(Mode, mode),
-        shutil.which("nft", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") if mode == "root" else None,
+        find_nft() if mode == "root" else None,
+        str(found["abilities"]["cgroup"]),
     )
+
+
+def find_nft() -> str | None:
+    return shutil.which("nft", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 
 
 class Machine:
@@ -88,8 +94,7 @@ class Machine:
         self.notes: list[str] = []
         self.name = config.node_name or socket.gethostname().lower()
         self._address = _own_address()
-        range_ = ipaddress.ip_network(abilities.service_range(config))
-        self._dns_address = str(range_.network_address + DNS_OFFSET)
+        self._dns_address = dns_address(abilities.service_range(config))
         self._names = dns.DnsAgent(cache, config.cluster_domain, dns.resolvers(ours=[self._dns_address]))
         settings = process.Settings(
             run_dir=config.run_dir,
@@ -201,7 +206,9 @@ class Machine:
         try:
             with rtnetlink.open_socket() as channel:
                 await asyncio.to_thread(
-                    rtnetlink.transact, channel, [rtnetlink.add_address(socket.if_nametoindex("lo"), self._dns_address)]
+                    rtnetlink.transact,
+                    channel,
+                    [rtnetlink.add_address(socket.if_nametoindex("lo"), self._dns_address, address_label(self._config))],
                 )
             datagrams = await userspace.HostPlace().listen(self._dns_address, 53, "udp")
             stream = await userspace.HostPlace().listen(self._dns_address, 53, "tcp")
@@ -227,6 +234,15 @@ class LateLogs:
 def instance_of(config: Config) -> str:
     """What tells this daemon's links and tables from another one's on the same machine."""
     return "reconciler" if config.run_dir.name == "reconciler" else config.run_dir.name.replace("reconciler-", "rc-")
+
+
+def dns_address(service_range: str) -> str:
+    return str(ipaddress.ip_network(service_range).network_address + DNS_OFFSET)
+
+
+def address_label(config: Config) -> str:
+    """Of the addresses that this daemon gave the machine, so that it takes back no other's."""
+    return f"lo:{instance_of(config)[-12:]}"
 
 
 def log_root(config: Config) -> pathlib.Path:

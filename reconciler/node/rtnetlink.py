@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_EXCL, NLM_F_CREATE, NLM_F_REPLACE, NLM_F_DUMP = 0x1, 0x4, 0x200, 0x400, 0x100, 0x300
-RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK, RTM_NEWADDR, RTM_NEWROUTE = 16, 17, 18, 19, 20, 24
+RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK, RTM_NEWADDR, RTM_DELADDR, RTM_NEWROUTE = 16, 17, 18, 19, 20, 21, 24
 IFLA_IFNAME, IFLA_LINKINFO, IFLA_NET_NS_PID, IFLA_IFALIAS = 3, 18, 19, 20
 IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
-IFA_ADDRESS, IFA_LOCAL = 1, 2
+IFA_ADDRESS, IFA_LOCAL, IFA_LABEL = 1, 2, 3
 RTA_DST, RTA_OIF, RTA_GATEWAY = 1, 4, 5
 IFF_UP = 1
 SCOPE_UNIVERSE, SCOPE_LINK = 0, 253
@@ -111,10 +111,20 @@ def set_up(name: str, alias: str = "") -> bytes:
     return _request(RTM_SETLINK, 0, body)
 
 
-def add_address(index: int, address: str, prefix: int = 32) -> bytes:
+def add_address(index: int, address: str, label: str = "") -> bytes:
+    """`label`, such as "lo:us", has 15 characters at most and begins with the link's name."""
+    return _request(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, _address(index, address, label))
+
+
+def delete_address(index: int, address: str, label: str = "") -> bytes:
+    """Only the one of that label, where one is given."""
+    return _request(RTM_DELADDR, 0, _address(index, address, label))
+
+
+def _address(index: int, address: str, label: str) -> bytes:
     packed = socket.inet_aton(address)
-    body = _ADDRESS.pack(socket.AF_INET, prefix, 0, SCOPE_UNIVERSE, index) + _attribute(IFA_LOCAL, packed) + _attribute(IFA_ADDRESS, packed)
-    return _request(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, body)
+    body = _ADDRESS.pack(socket.AF_INET, 32, 0, SCOPE_UNIVERSE, index) + _attribute(IFA_LOCAL, packed) + _attribute(IFA_ADDRESS, packed)
+    return body + (_text(IFA_LABEL, label) if label else b"")
 
 
 def add_route(index: int, destination: str = "", gateway: str = "") -> bytes:
@@ -128,7 +138,7 @@ def add_route(index: int, destination: str = "", gateway: str = "") -> bytes:
 
 
 def is_absent(error: OSError) -> bool:
-    return error.errno in (errno.ENODEV, errno.ENOENT, errno.ESRCH)
+    return error.errno in (errno.ENODEV, errno.ENOENT, errno.ESRCH, errno.EADDRNOTAVAIL)
 
 
 def _bound() -> socket.socket:

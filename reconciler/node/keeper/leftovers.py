@@ -11,6 +11,7 @@ from reconciler.node.keeper import records
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any
 
 MARK = "RECONCILER_CONTAINER"  # POD_UID/NAME/ATTEMPT in the environment of every container
 _ROUNDS = 200
@@ -77,6 +78,30 @@ def kill_children(parent: int, spare: Iterable[int] = ()) -> None:
     for pid in children:
         if pid not in spared and 0 < records.start_ticks(pid) < own:
             _kill(pid)
+
+
+def remember_links(folder: records.PodFolder, spec: dict[str, Any]) -> None:
+    """Keep what stands in for mounts of a pod's plain processes: symbolic links and the folders made for them."""
+    if spec.get("stand_ins"):
+        known = records.read(folder.at("links.json")) or {"links": {}, "made": []}
+        made = [path for path in spec["made"] if path not in known["made"]]
+        records.write(folder.at("links.json"), {"links": {**known["links"], **spec["stand_ins"]}, "made": known["made"] + made})
+
+
+def remove_links(folder: records.PodFolder) -> None:
+    """Remove them, but what is somebody else's by now."""
+    known = records.read(folder.at("links.json")) or {"links": {}, "made": []}
+    for target, source in known["links"].items():
+        try:
+            if os.readlink(target) == source:
+                os.unlink(target)
+        except OSError:
+            continue  # gone, or no link any more
+    for path in reversed(known["made"]):
+        try:
+            os.rmdir(path)
+        except OSError:
+            continue  # used by others
 
 
 def oom_kills(folders: Iterable[str]) -> int:

@@ -5,6 +5,7 @@ NAME-ATTEMPT, so that a delegated unit holds all of them. The shim makes them (i
 says what to write and reads what they tell.
 """
 
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,6 +34,12 @@ class Groups:
 
     def of_container(self, uid: str, name: str, attempt: int) -> dict[str, str]:
         return {controller: os.path.join(pod, f"{name}-{attempt}") for controller, pod in self.of_pod(uid).items()}
+
+    def remove(self) -> None:
+        """What all pods had in common, once they are gone."""
+        for base in self.bases.values():
+            with contextlib.suppress(OSError):
+                os.rmdir(os.path.join(base, SLICE))
 
     def launch(self, uid: str, name: str, attempt: int, resources: types.Resources) -> list[dict[str, Any]]:
         """What the shim makes and writes, parents first."""

@@ -84,23 +84,41 @@ def _plain(spec: types.ContainerSpec, image: images.Image) -> dict[str, Any]:
             f'image "{spec.image}" needs mounts, which this user may not make; enable user namespaces, run as root or use the image host'
         )
         raise types.RuntimeFailure("CreateContainerError", message)
+    links: dict[str, str] = {}
+    made: list[str] = []
     for mount in spec.mounts:
         source = os.path.join(mount.source, mount.sub_path) if mount.sub_path else mount.source
         if not mount.optional and os.path.realpath(mount.target) != os.path.realpath(source):
-            _link(source, mount.target)
-    return {}
+            made += _link(source, mount.target)
+            links[mount.target] = source
+    return {"stand_ins": links, "made": made}
 
 
-def _link(source: str, target: str) -> None:
-    """The best that a plain process can have of a volume: a symbolic link at its mount path."""
+def _link(source: str, target: str) -> list[str]:
+    """The best that a plain process can have of a volume: a symbolic link at its mount path. Returns the folders made for it.
+
+    The shim removes both with the pod. A link that another pod still needs is left to it.
+    """
+    if os.path.islink(target) and os.path.exists(target):
+        raise _no_mount(target, f"another volume is there, {os.readlink(target)}")
+    made: list[str] = []
+    parent = os.path.dirname(target)
+    while not os.path.lexists(parent):
+        made.insert(0, parent)
+        parent = os.path.dirname(parent)
     try:
         if os.path.islink(target):
             os.unlink(target)
         os.makedirs(os.path.dirname(target), exist_ok=True)
         os.symlink(source, target)
     except OSError as error:
-        message = f"volume at {target}: {error.strerror}; this user may not mount: enable user namespaces or run as root"
-        raise types.RuntimeFailure("CreateContainerError", message) from error
+        raise _no_mount(target, str(error.strerror)) from error
+    return made
+
+
+def _no_mount(target: str, why: str) -> types.RuntimeFailure:
+    message = f"volume at {target}: {why}; this user may not mount: enable user namespaces or run as root"
+    return types.RuntimeFailure("CreateContainerError", message)
 
 
 def _identity(mode: Mode, security: types.Security, held: frozenset[str], image: images.Image) -> dict[str, Any]:

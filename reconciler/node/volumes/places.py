@@ -57,6 +57,12 @@ def remove(pod_dir: Path, pod_uid: str) -> None:
             shutil.rmtree(top)
 
 
+def remove_memory(pods_dir: Path) -> None:
+    """What pods have in memory, as a reboot would; their folders stay."""
+    for pod_dir in pods_dir.glob("*"):
+        shutil.rmtree(SHARED_MEMORY / f"reconciler-{pod_dir.name}", ignore_errors=True)
+
+
 def mount(place: Path, wanted: Mapping[str, Any], variables: Mapping[str, str]) -> types.Mount:
     """A container's volumeMount of a volume at `place`. Raises Missing for a subPath that leads out of it."""
     sub_path = str(wanted.get("subPath") or "")

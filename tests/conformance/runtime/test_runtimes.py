@@ -245,3 +245,25 @@ def _groups(name: str) -> list[pathlib.Path]:
 def _descendants(pid: int) -> list[int]:
     children = [int(one) for one in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     return [*children, *(deeper for child in children for deeper in _descendants(child))]
+
+
+async def test_what_stands_in_for_mounts_goes_with_the_pod(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "volume").mkdir()
+    (tmp_path / "volume" / "word").write_text("here")
+    target = tmp_path / "made" / "for" / "it"
+    mounts = (types.Mount(str(tmp_path / "volume"), str(target)),)
+    async with opened(tmp_path, "plain") as bench:
+        await bench.sandbox()
+        await bench.sandbox("u2")
+        await bench.start("cat", f"{target}/word", mounts=mounts)
+        await bench.ended()
+        await bench.start("cat", f"{target}/word", attempt=1, mounts=mounts)
+        await bench.ended()
+        assert bench.log() == bench.log(attempt=1) == ["here"]
+        with pytest.raises(types.RuntimeFailure, match="another volume is there"):
+            await bench.start("true", uid="u2", mounts=(types.Mount(str(tmp_path), str(target)),))
+        await bench.runtime.remove_container("u1", "main", 0)
+        assert target.is_symlink()
+        await bench.runtime.remove_sandbox("u1")
+        assert not (tmp_path / "made").exists()
+        assert (tmp_path / "volume" / "word").exists()

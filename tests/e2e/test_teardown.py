@@ -1,0 +1,77 @@
+"""`reconciler down` leaves nothing on the machine, whoever was killed before."""
+
+import asyncio
+import os
+import pathlib
+import signal
+import subprocess
+
+import pytest
+
+from reconciler.daemon import config, machine
+from reconciler.node.keeper import client, launch
+from tests import servers
+from tests.e2e.conftest import Cluster
+from tests.e2e.test_walk import ready_pods
+
+MANIFESTS = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: web}}
+spec:
+  replicas: {replicas}
+  selector: {{matchLabels: {{app: web}}}}
+  template:
+    metadata: {{labels: {{app: web}}}}
+    spec:
+      volumes: [{{name: fast, emptyDir: {{medium: Memory}}}}]
+      containers:
+      - name: main
+        image: host
+        command: [sleep, "100000"]
+        volumeMounts: [{{name: fast, mountPath: {mount}}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: web}}
+spec: {{selector: {{app: web}}, ports: [{{port: 80}}]}}
+"""
+
+
+def left(settings: config.Config, uids: list[str]) -> dict[str, str]:
+    """What there is on the machine that belongs to these pods or to this daemon."""
+    instance = machine.instance_of(settings)
+    words = {
+        "links": ["ip", "link", "show"],
+        "addresses": ["ip", "address", "show", "lo"],
+        "rules": ["nft", "list", "tables"],
+    }
+    outputs = {name: subprocess.run(command, capture_output=True, text=True, check=False).stdout for name, command in words.items()}
+    mine = {"links": f"alias {instance} ", "addresses": machine.address_label(settings), "rules": instance}
+    found = {name: text for name, text in outputs.items() if mine[name] in text}
+    paths = [*pathlib.Path("/sys/fs/cgroup").glob("**/pod-*"), *pathlib.Path("/dev/shm").glob("reconciler-*")]
+    found |= {str(path): "" for path in paths if any(uid in path.name for uid in uids)}
+    return found | ({str(settings.run_dir): ""} if settings.run_dir.exists() else {})
+
+
+@pytest.mark.parametrize("isolation", ["root", "plain"])
+def test_down_after_everything_was_killed(cluster: Cluster, tmp_path: pathlib.Path, isolation: str) -> None:
+    if isolation == "root" and os.geteuid() != 0:
+        pytest.skip("pods with addresses of their own need root")
+    file = tmp_path / "config.yaml"
+    file.write_text(f"isolation: {isolation}\nserviceRange: 10.98.0.0/16\npodRange: 10.246.0.0/16\n")
+    settings = config.load(file, {"data_dir": cluster.data_dir})
+    mount = tmp_path / "fast"
+    replicas = 1 if isolation == "plain" else 2  # where nothing is mounted, a second volume has no place of its own
+    cluster.write("a.yaml", MANIFESTS.format(replicas=replicas, mount=mount if isolation == "plain" else "/fast"))
+    server = cluster.up("--config", str(file))
+    pods = servers.eventually(lambda: ready_pods(server, replicas))
+    uids = [pod["metadata"]["uid"] for pod in pods]
+    assert len(left(settings, uids)) > 1
+    keeper = asyncio.run(client.request(settings.run_dir / launch.SOCKET, "hello"))["pid"]
+    server.stop(signal.SIGKILL)
+    os.kill(keeper, signal.SIGKILL)
+    assert f"stopped {replicas} pod" in server.cli("down", "--config", str(file))
+    assert left(settings, uids) == {}
+    assert not mount.is_symlink()
+    assert "stopped 0 pods" in server.cli("down", "--config", str(file))
