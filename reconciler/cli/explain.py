@@ -1,4 +1,4 @@
-"""`reconciler explain`: what the controllers would do for an object now, and what they wait on."""
+"""`reconciler explain`: what the controllers would do for an object now, what they wait on, and where a pod could go."""
 
 import argparse
 import sys
@@ -36,7 +36,9 @@ def render(answer: dict[str, Any]) -> str:
             lines.append(f"  last failure: {plan['error']}")
         if not (plan["actions"] or plan["waiting_on"] or plan.get("again_in_seconds") is not None):
             lines.append("  nothing to do")
-    if not answer["plans"]:
+    if answer.get("scheduling"):
+        lines += ["scheduler:", *(f"  {line}" for line in answer["scheduling"])]
+    elif not answer["plans"]:
         lines.append("no controller looks after it")
     lines += [f"note: {note}" for note in answer.get("notes", ())]
     return "\n".join(lines) + "\n"

@@ -21,6 +21,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--controllers", metavar="LIST", help="which controllers run: * for the default ones, name, -name")
     parser.add_argument("--host-images", action="store_true", default=None, help="run images that are not loaded on the host's own files")
     parser.add_argument("--config", type=pathlib.Path, metavar="FILE", help="a file with these settings and more")
+    parser.add_argument(
+        "--scheduler-config", type=pathlib.Path, metavar="FILE", help="the scheduler's profiles: a KubeSchedulerConfiguration"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -34,6 +37,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise main.Refused(f"{given['folder']}: not a folder")
     try:
         settings = config.load(arguments.config, given)
+        if settings.scheduler_config is not None:
+            from reconciler.daemon import scheduling
+
+            scheduling.load(settings.scheduler_config)  # only to refuse what is wrong before anything starts
     except config.ConfigError as error:
         print(f"reconciler up: {error}", file=sys.stderr)
         return 2

@@ -1,16 +1,24 @@
 """What a daemon is told: the command line over a configuration file over defaults.
 
 The file is YAML; its keys are the fields below in camelCase. An unknown key or a bad value is refused with the
-file's name and the field's path before anything starts.
+file's name, the line and the field's path before anything starts. A further document of the file may be a
+KubeSchedulerConfiguration, which scheduling.py reads.
 """
 
 import ipaddress
 import os
 import pathlib
-from typing import Annotated, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pydantic
 from pydantic.alias_generators import to_camel
+
+if TYPE_CHECKING:
+    from reconciler.kit import yaml
+
+SCHEDULER = "KubeSchedulerConfiguration"
 
 Runtime = Literal["process", "sim", "none"]
 Isolation = Literal["auto", "root", "userns", "plain"]
@@ -51,6 +59,7 @@ class Config(pydantic.BaseModel):
     isolation: Isolation = "auto"  # of pods: the most that is possible here, or less
     nodes: int = pydantic.Field(3, ge=1, le=10_000)  # simulated nodes, with runtime sim
     node_name: str = ""  # of this machine; empty: its host name
+    scheduler_config: pathlib.Path | None = None  # the file with the KubeSchedulerConfiguration
     controllers: tuple[str, ...] = ("*",)  # kube-controller-manager's syntax
     host_images: bool = False
     local_volumes: bool = True  # the class `local`: volumes that are folders under dataDir/volumes
@@ -77,25 +86,63 @@ class Config(pydantic.BaseModel):
         return pathlib.Path(base) / ("reconciler-" + _slug(self.data_dir))
 
 
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document of a file of settings."""
+
+    path: pathlib.Path
+    chunk: "yaml.Chunk"
+    value: Mapping[str, Any]
+
+    def problem(self, at: Sequence[str | int], message: str) -> str:
+        """FILE:LINE: FIELD: what is wrong."""
+        from reconciler.kit import yaml
+
+        line, _ = yaml.locate(self.chunk, at)
+        return f"{self.path}:{line}: {field(at)}: {message}"
+
+
+def documents(path: pathlib.Path) -> list[Document]:
+    """The documents of a file, without empty ones. Raises ConfigError."""
+    from reconciler.kit import yaml
+
+    found = []
+    try:
+        for chunk in yaml.split(path.read_text()):
+            if isinstance(chunk, yaml.Invalid):
+                raise chunk
+            for (line, _), value in yaml.build(chunk):
+                if not isinstance(value, dict):
+                    raise ConfigError(f"{path}:{line}: want a mapping of settings")
+                found.append(Document(path, chunk, value))
+    except yaml.Invalid as error:
+        raise ConfigError(f"{path}:{error.line}: {error.message}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    return found
+
+
+def field(at: Sequence[str | int]) -> str:
+    """A path of steps as it is written, such as profiles[0].plugins."""
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in at).removeprefix(".")
+
+
 def load(path: pathlib.Path | None, overrides: dict[str, object]) -> Config:
     """The file's settings under `overrides` (by field name). Raises ConfigError."""
-    settings: dict[str, object] = {}
-    if path is not None:
-        from ruamel.yaml import YAML
-        from ruamel.yaml.error import YAMLError
-
-        try:
-            settings = YAML(typ="safe").load(path.read_text()) or {}
-        except (OSError, YAMLError) as error:
-            raise ConfigError(f"{path}: {error}") from error
-        if not isinstance(settings, dict):
-            raise ConfigError(f"{path}: want a mapping of settings")
-        settings = {_field(key): value for key, value in settings.items()}
+    found = documents(path) if path is not None else []
+    own = [document for document in found if document.value.get("kind") != SCHEDULER]
+    if len(own) > 1:
+        raise ConfigError(f"{path}:{own[1].chunk.line}: a second document of settings; only a {SCHEDULER} may follow the first")
+    settings: dict[str, object] = {_field(key): value for document in own for key, value in document.value.items()}
+    if len(own) < len(found):
+        settings.setdefault("scheduler_config", path)
     try:
         return Config(**{**settings, **overrides})  # type: ignore[arg-type]
     except pydantic.ValidationError as error:
-        where = f"{path}: " if path is not None else ""
-        lines = [f"{where}{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
+        lines = []
+        for item in error.errors():
+            given = not own or _field(item["loc"][0]) in overrides
+            lines.append(f"{field(item['loc'])}: {item['msg']}" if given else own[0].problem(item["loc"], item["msg"]))
         raise ConfigError("\n".join(lines)) from error
 
 

@@ -33,6 +33,13 @@ class Node(Protocol):
         """What is known of a pod's containers here, such as their PIDs."""
 
 
+class Scheduler(Protocol):
+    """What the scheduler says of pods."""
+
+    def explain(self, pod: meta.Obj) -> Sequence[str]:
+        """Lines: where it stands in the queue, and the verdict of each filter and score on the nodes; bounded."""
+
+
 class Folder(Protocol):
     """What the GitOps agent says of the folders that it follows."""
 
@@ -61,6 +68,7 @@ class Introspection:
         self._folder = folder
         self._notes = notes
         self._measuring = measuring
+        self.scheduler: Scheduler | None = None  # it starts last
         self._began = time.monotonic()
 
     async def answer(self, method: str, path: Sequence[str], body: Mapping[str, Any]) -> dict[str, Any]:
@@ -117,6 +125,7 @@ class Introspection:
             "object": _shown(kind, namespace, name),
             "health": {"state": health.state, "message": health.message},
             "plans": plans,
+            "scheduling": list(self.scheduler.explain(obj)) if self.scheduler is not None and kind == "pods" else [],
             "notes": notes,
         }
 

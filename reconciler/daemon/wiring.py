@@ -12,7 +12,7 @@ from reconciler import controllers, kinds
 from reconciler.api import apiserver, server
 from reconciler.client import protocol, usage
 from reconciler.daemon import exposition, heap, introspection, machine, narrator
-from reconciler.daemon.config import Config
+from reconciler.daemon.config import Config, ConfigError
 from reconciler.gitops import agent as gitops
 from reconciler.kit import clock as clocks
 from reconciler.kit import tasks
@@ -109,9 +109,18 @@ class Daemon:
     async def _schedule(self) -> None:
         """numpy takes long to import, so another thread does it, and nobody waits for it to be ready."""
         agent = await asyncio.to_thread(importlib.import_module, "reconciler.scheduler.agent")
+        scheduling = await asyncio.to_thread(importlib.import_module, "reconciler.daemon.scheduling")
         client = self.client("kube-scheduler")
         record = self.performers(client, "the scheduler")[plan.Emit]
-        await agent.Agent(client, self.cache, self.clock, record).run()
+        try:
+            made = agent.Agent(client, self.cache, self.clock, record, scheduling.load(self.config.scheduler_config))
+        except ConfigError as error:
+            self.notes.append(f"the scheduler does not run: {error}")
+            self.say(self.notes[-1])
+            return
+        if self.introspection is not None:
+            self.introspection.scheduler = made
+        await made.run()
 
     async def _do_chores(self) -> None:
         """Housekeeping, with APScheduler. Neither it nor its import is needed in the first seconds."""

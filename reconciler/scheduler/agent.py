@@ -23,6 +23,7 @@ from reconciler.loop.cache import Cache
 from reconciler.model import errors, meta, plan
 from reconciler.placement import pods as pod_facts
 from reconciler.scheduler import config, gauges, volumes
+from reconciler.scheduler import explain as explaining
 from reconciler.scheduler import plan as decisions
 from reconciler.scheduler.around import Around
 from reconciler.scheduler.queue import Place, Queue, Waiting
@@ -78,8 +79,8 @@ class Agent:
         self._clock = clock
         self._record = record
         self._leads = leads
-        self._profiles = (configuration or config.default()).profiles
         settings = configuration or config.default()
+        self._profiles = settings.profiles
         self.table = Table()
         rules = {rule.name: rule for profile in self._profiles.values() for rule in profile.filters}
         self.queue = Queue(rules.values(), settings.initial_backoff_seconds, settings.max_backoff_seconds)
@@ -104,6 +105,16 @@ class Agent:
 
     async def close(self) -> None:
         await self._tasks.close()
+
+    def explain(self, pod: meta.Obj) -> list[str]:
+        """Where it stands in the queue, and what filters and scores say of the nodes; nothing for another's pod."""
+        profile = self._profiles.get(pod_facts.scheduler_name(pod))
+        if profile is None:
+            return [f"no profile here is named {pod_facts.scheduler_name(pod)}"]
+        if pod_facts.is_over(pod):
+            return []
+        place = self.queue.explain(meta.key(pod), self._clock.monotonic())
+        return [*([place] if place else []), *explaining.explain(self._cache, pod, profile, self.table).lines()]
 
     # What the cache tells.
 

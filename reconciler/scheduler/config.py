@@ -1,42 +1,40 @@
 """KubeSchedulerConfiguration (kubescheduler.config.k8s.io/v1): profiles, their plugins, weights and arguments.
 
-Taken over: profiles with schedulerName, plugins (multiPoint, filter, score, postFilter: enabled and disabled, with
-`*`), pluginConfig of the plugins that take arguments, and the queue's back-off. Accepted without effect:
-percentageOfNodesToScore and parallelism, for all nodes are always looked at, and what concerns kube-scheduler's own
-serving, client and leader election.
+What the document may hold stands in document.py; here is what it means: profiles with schedulerName, plugins
+(multiPoint, filter, score, postFilter: enabled and disabled, with `*`), pluginConfig, and the queue's back-off.
+Without effect are percentageOfNodesToScore and parallelism, for all nodes are always looked at, and what concerns
+kube-scheduler's own serving, client and leader election.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
+
+import pydantic
 
 from reconciler.placement.pods import DEFAULT_SCHEDULER
+from reconciler.scheduler import document as documents
 from reconciler.scheduler import roster
 from reconciler.scheduler.rules import Filter, Score
 
-GROUP = "kubescheduler.config.k8s.io"
 PREEMPTION = "DefaultPreemption"
+VOLUMES = "VolumeBinding"
 # kube-scheduler's plugins that are no filter or score here: the queue, binding and resource claims.
 OTHER_PLUGINS = frozenset(
     ("SchedulingGates", "PrioritySort", "DefaultBinder", PREEMPTION, "DynamicResources", "NodeDeclaredFeatures", "DeferredPodScheduling")
 )
-POINTS = ("multiPoint", "filter", "score", "postFilter")
-IGNORED_POINTS = (
-    "preEnqueue",
-    "queueSort",
-    "preFilter",
-    "preScore",
-    "reserve",
-    "permit",
-    "preBind",
-    "bind",
-    "postBind",
-    "placementGenerate",
-)
+EVERY = "*"  # in `disabled`
+
+Path = tuple[str | int, ...]
+M = TypeVar("M", bound=documents.Model)
 
 
 class ConfigError(ValueError):
-    """The message names the field and what would be right."""
+    """What is wrong, each problem with the path of its field."""
+
+    def __init__(self, problems: Sequence[tuple[Path, str]]) -> None:
+        super().__init__("; ".join(f"{'.'.join(map(str, path))}: {message}" for path, message in problems))
+        self.problems = tuple(problems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,81 +61,82 @@ def default() -> Configuration:
     return Configuration({DEFAULT_SCHEDULER: default_profile()})
 
 
-def parse(document: Mapping[str, Any]) -> Configuration:
-    """Raises ConfigError."""
-    version = str(document.get("apiVersion", ""))
-    if document.get("kind") != "KubeSchedulerConfiguration" or version != f"{GROUP}/v1":
-        raise ConfigError(f"expected apiVersion {GROUP}/v1 and kind KubeSchedulerConfiguration, got {version} {document.get('kind')}")
+def parse(body: Mapping[str, Any]) -> Configuration:
+    """What a KubeSchedulerConfiguration means. Raises ConfigError."""
+    document = _checked(documents.Document, body, ())
     profiles: dict[str, Profile] = {}
-    for index, spec in enumerate(document.get("profiles") or [{}]):
-        profile = _profile(spec, f"profiles[{index}]")
+    for index, one in enumerate(document.profiles or [documents.Profile()]):
+        profile = _profile(one, ("profiles", index))
         if profile.name in profiles:
-            raise ConfigError(f"profiles[{index}].schedulerName: {profile.name} names an earlier profile too")
+            raise ConfigError([(("profiles", index, "schedulerName"), f"{profile.name} names an earlier profile too")])
         profiles[profile.name] = profile
-    return Configuration(
-        profiles,
-        initial_backoff_seconds=_seconds(document, "podInitialBackoffSeconds", 1.0),
-        max_backoff_seconds=_seconds(document, "podMaxBackoffSeconds", 10.0),
-    )
+    return Configuration(profiles, float(document.pod_initial_backoff_seconds), float(document.pod_max_backoff_seconds))
 
 
-def _seconds(document: Mapping[str, Any], name: str, usual: float) -> float:
-    found = document.get(name, usual)
-    if isinstance(found, bool) or not isinstance(found, int | float) or found <= 0:
-        raise ConfigError(f"{name}: expected a number of seconds above 0, got {found!r}")
-    return float(found)
+def _checked(model: type[M], body: Mapping[str, Any], path: Path) -> M:
+    try:
+        return model.model_validate(body)
+    except pydantic.ValidationError as error:
+        raise ConfigError([((*path, *item["loc"]), item["msg"].removeprefix("Value error, ")) for item in error.errors()]) from error
 
 
-def _profile(spec: Mapping[str, Any], path: str) -> Profile:
-    plugins = spec.get("plugins") or {}
-    for point in plugins:
-        if point not in POINTS and point not in IGNORED_POINTS:
-            raise ConfigError(f"{path}.plugins.{point}: unknown extension point; known are {', '.join((*POINTS, *IGNORED_POINTS))}")
+def _profile(spec: documents.Profile, path: Path) -> Profile:
     filters = {one.name: one for one in roster.all_filters()}
     scores = {one.name: one for one in roster.all_scores()}
     known = OTHER_PLUGINS | filters.keys() | scores.keys()
-    enabled_filters = _enabled(plugins, "filter", filters, known, path)
-    enabled_scores = _enabled(plugins, "score", scores, known, path)
-    after = _enabled(plugins, "postFilter", (PREEMPTION,), known, path)
+    _check_names(spec.plugins, known, (*path, "plugins"))
+    every, points = spec.plugins.multi_point, spec.plugins
+    weights = _enabled(scores, every, points.score)
     return Profile(
-        name=spec.get("schedulerName") or DEFAULT_SCHEDULER,
-        filters=tuple(filters[name] for name in enabled_filters),
-        scores=tuple((scores[name], weight or scores[name].weight) for name, weight in enabled_scores.items()),
-        arguments=_arguments(spec.get("pluginConfig") or (), known, path),
-        preempts=PREEMPTION in after,
+        name=spec.scheduler_name,
+        filters=tuple(filters[name] for name in _enabled(filters, every, points.filter)),
+        scores=tuple((scores[name], weight or scores[name].weight) for name, weight in weights.items()),
+        arguments=_arguments(spec.plugin_config, known, (*path, "pluginConfig")),
+        preempts=PREEMPTION in _enabled((PREEMPTION,), every, points.post_filter),
     )
 
 
-def _enabled(plugins: Mapping[str, Any], point: str, names: Iterable[str], known: frozenset[str], path: str) -> dict[str, int]:
-    """Plugins of one extension point, in order, with their weights (0: the default)."""
+def _enabled(names: Iterable[str], *sets: documents.PluginSet) -> dict[str, int]:
+    """Which plugins of one extension point are on, in order, with their weights (0: the default)."""
     usual = list(names)
     enabled: dict[str, int] = dict.fromkeys(usual, 0)
-    for where in ("multiPoint", point):
-        rules = plugins.get(where) or {}
-        for one in rules.get("disabled") or ():
-            if one.get("name") == "*":
+    for one in sets:
+        for plugin in one.disabled:
+            if plugin.name == EVERY:
                 enabled.clear()
             else:
-                _check(one, known, f"{path}.plugins.{where}.disabled")
-                enabled.pop(one["name"], None)
-        for one in rules.get("enabled") or ():
-            _check(one, known, f"{path}.plugins.{where}.enabled")
-            if one["name"] in usual:
-                enabled.pop(one["name"], None)
-                enabled[one["name"]] = int(one.get("weight") or 0)
+                enabled.pop(plugin.name, None)
+        for plugin in one.enabled:
+            if plugin.name in usual:
+                enabled.pop(plugin.name, None)
+                enabled[plugin.name] = plugin.weight
     return enabled
 
 
-def _check(one: Mapping[str, Any], known: frozenset[str], path: str) -> None:
-    if one.get("name") not in known:
-        raise ConfigError(f"{path}: unknown plugin {one.get('name')!r}; known are {', '.join(sorted(known))}")
+def _check_names(plugins: documents.Plugins, known: frozenset[str], path: Path) -> None:
+    for point, info in type(plugins).model_fields.items():
+        chosen: documents.PluginSet = getattr(plugins, point)
+        for where, some in (("enabled", chosen.enabled), ("disabled", chosen.disabled)):
+            for index, plugin in enumerate(some):
+                if where == "enabled" or plugin.name != EVERY:
+                    _check_name(plugin.name, known, (*path, str(info.alias), where, index, "name"))
 
 
-def _arguments(configs: Iterable[Mapping[str, Any]], known: frozenset[str], path: str) -> dict[str, Mapping[str, Any]]:
+def _check_name(name: str, known: frozenset[str], path: Path) -> None:
+    if name not in known:
+        raise ConfigError([(path, f"unknown plugin {name!r}; known are {', '.join(sorted(known))}")])
+
+
+def _arguments(configs: Sequence[documents.PluginConfig], known: frozenset[str], path: Path) -> dict[str, Mapping[str, Any]]:
+    """By plugin, as they were written: rules read them in their wire form."""
     found: dict[str, Mapping[str, Any]] = {}
     for index, one in enumerate(configs):
-        _check(one, known, f"{path}.pluginConfig[{index}]")
-        if one["name"] in found:
-            raise ConfigError(f"{path}.pluginConfig[{index}]: {one['name']} has been configured before")
-        found[one["name"]] = one.get("args") or {}
+        _check_name(one.name, known, (*path, index, "name"))
+        if one.name in found:
+            raise ConfigError([((*path, index, "name"), f"{one.name} has been configured before")])
+        if one.name in documents.ARGUMENTS:
+            checked = _checked(documents.ARGUMENTS[one.name], one.args, (*path, index, "args"))
+            if checked.kind not in ("", f"{one.name}Args"):
+                raise ConfigError([((*path, index, "args", "kind"), f"want {one.name}Args")])
+        found[one.name] = one.args
     return found

@@ -37,6 +37,11 @@ def unavailable(nodes: int, reasons: Iterable[tuple[str, int]]) -> str:
     return f"0/{nodes} nodes are available:" + (f" {', '.join(counted)}." if counted else "")
 
 
+def not_looked_at(names: Iterable[str]) -> str:
+    """The reason of nodes that these filters ruled out for all others to look at."""
+    return f"node(s) didn't satisfy plugin(s) [{' '.join(names)}]"
+
+
 def diagnose(case: Case, profile: Profile) -> Diagnosis:
     table = case.table
     if not table.live_nodes:
@@ -82,6 +87,6 @@ def _looked_at(case: Case, profile: Profile, counts: Counter[str], failing: set[
     outside = table.live_nodes - len(inside)
     if outside:
         narrowing = sorted(rule.name for rule in profile.filters if rule.narrow is not None and rule.narrow(case) is not None)
-        counts[f"node(s) didn't satisfy plugin(s) [{' '.join(narrowing)}]"] += outside
+        counts[not_looked_at(narrowing)] += outside
         failing.update(narrowing)
     return inside

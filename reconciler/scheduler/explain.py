@@ -1,7 +1,8 @@
 """What every filter and score says of every node for one pod, and where pods would go: answers without writing.
 
 `table_of` draws up a table from any view (the cache, a fork of it, an imagined cluster); `explain` and `what_if` work
-on it with the very rules that the scheduler uses.
+on it with the very rules that the scheduler uses. Rules are asked about all nodes at once, but only the best
+MAX_NODES are told of one by one.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,12 +13,15 @@ import numpy as np
 from reconciler.model import meta, view
 from reconciler.model.view import View
 from reconciler.placement import pods as pod_facts
+from reconciler.scheduler import diagnosis, rules
 from reconciler.scheduler import plan as decisions
 from reconciler.scheduler.around import Around
+from reconciler.scheduler.columns import Ints, Mask, Rows
 from reconciler.scheduler.config import Profile, default_profile
-from reconciler.scheduler.rules import Case, Scope
-from reconciler.scheduler.standing import narrowed
+from reconciler.scheduler.rules import Case, Verdict
 from reconciler.scheduler.table import Table
+
+MAX_NODES = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,13 @@ class NodeReport:
     def total(self) -> int:
         return sum(self.scores.values())
 
+    def __str__(self) -> str:
+        scores = f"score {self.total} ({', '.join(f'{name} {score}' for name, score in sorted(self.scores.items()))})"
+        if self.is_feasible:
+            return f"{self.node}: fits, {scores}"
+        reasons = "; ".join(f"{name}: {', '.join(texts)}" for name, texts in self.reasons.items())
+        return f"{self.node}: {reasons}" + (f"; it would have the {scores}" if self.scores else "")
+
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
@@ -46,19 +57,16 @@ class Explanation:
 
     profile: str
     rejections: Mapping[str, str]
-    nodes: tuple[NodeReport, ...]  # the best first
+    nodes: tuple[NodeReport, ...]  # the best first, at most MAX_NODES
+    others: int  # nodes that are not among them
+    message: str  # why no node does, as the pod's condition says it; "" if one does
 
     def lines(self) -> list[str]:
         """As text, for `reconciler explain pod/NAME`."""
-        found = [f"{name}: {message}" for name, message in self.rejections.items()]
-        for report in self.nodes:
-            if report.is_feasible:
-                parts = ", ".join(f"{name} {score}" for name, score in sorted(report.scores.items()))
-                found.append(f"{report.node}: fits, score {report.total} ({parts})")
-            else:
-                parts = "; ".join(f"{name}: {', '.join(texts)}" for name, texts in report.reasons.items())
-                found.append(f"{report.node}: {parts}")
-        return found
+        found = [self.message] if self.message else []
+        found += [f"{name} turns it away: {message}" for name, message in self.rejections.items()]
+        found += map(str, self.nodes)
+        return [*found, f"and {self.others} more nodes"] if self.others else found
 
 
 def table_of(around: View) -> Table:
@@ -80,8 +88,7 @@ def explain(around: View, pod: meta.Obj, profile: Profile | None = None, table: 
     here = [held] if held is not None and held.row >= 0 else []
     table.lift(here)
     try:
-        case = Case(table, Around(around), table.shapes.of(pod), profile.arguments)
-        return Explanation(profile.name, _rejections(case, profile), _reports(case, profile))
+        return _explained(Case(table, Around(around), table.shapes.of(pod), profile.arguments), profile)
     finally:
         table.put_back(here)
 
@@ -94,44 +101,62 @@ def what_if(around: View, pods: Iterable[meta.Obj], profiles: Mapping[str, Profi
     return [planner.place(pod) for pod in ordered]
 
 
-def _rejections(case: Case, profile: Profile) -> dict[str, str]:
-    return {rule.name: message for rule in profile.filters if rule.reject is not None and (message := rule.reject(case))}
-
-
-def _reports(case: Case, profile: Profile) -> tuple[NodeReport, ...]:
+def _explained(case: Case, profile: Profile) -> Explanation:
     table = case.table
+    rejections = {rule.name: message for rule in profile.filters if rule.reject is not None and (message := rule.reject(case))}
+    verdicts = _verdicts(case, profile)
+    feasible = table.alive[: table.size].copy()
+    for _, verdict in verdicts:
+        feasible &= verdict.bits == 0
+    rows = np.flatnonzero(feasible if feasible.any() else table.alive[: table.size])
+    scores = _scores(case, profile, rows)
+    total = np.zeros(table.size, dtype=np.int64)
+    total[rows] = sum(scores.values(), np.zeros(len(rows), dtype=np.int64))
+    shown = _best(table, feasible, total)
+    place = {int(row): index for index, row in enumerate(rows)}
+    reports = tuple(
+        NodeReport(
+            table.names[row],
+            {name: texts for name, verdict in verdicts if (texts := _texts(verdict, row))},
+            {name: int(values[place[row]]) for name, values in scores.items()} if row in place else {},
+        )
+        for row in shown
+    )
+    message = "" if feasible.any() and not rejections else diagnosis.diagnose(case, profile).message
+    return Explanation(profile.name, rejections, reports, table.live_nodes - len(reports), message)
+
+
+def _best(table: Table, feasible: Mask, total: Ints) -> list[int]:
+    """The rows that are told of: feasible ones first, each kind by score, equals by name."""
     rows = np.flatnonzero(table.alive[: table.size])
-    reasons: dict[int, dict[str, tuple[str, ...]]] = {int(row): {} for row in rows}
-    names = narrowed(case, profile)
+    order = rows[np.lexsort((-total[rows], ~feasible[rows]))][: MAX_NODES + 1].tolist()
+    return sorted(order, key=lambda row: (not feasible[row], -total[row], table.names[row]))[:MAX_NODES]
+
+
+def _verdicts(case: Case, profile: Profile) -> list[tuple[str, Verdict]]:
+    """What each filter says of all rows; of nodes that a filter does not care to look at, that."""
+    table = case.table
+    found = [(rule.name, verdict) for rule in profile.filters if (verdict := rule.check(case, table.everything)) is not None]
     for rule in profile.filters:
-        verdict = rule.check(case, rows)
-        if verdict is None:
-            continue
-        for row, bits in zip(rows.tolist(), verdict.bits.tolist(), strict=True):
-            texts = tuple(dict.fromkeys(reason.text for bit, reason in enumerate(verdict.reasons) if bits >> bit & 1))
-            if texts:
-                reasons[row][rule.name] = texts
-    for row in rows.tolist():
-        if names is not None and table.names[row] not in names and not reasons[row]:
-            reasons[row]["NodeAffinity"] = ("node(s) didn't satisfy plugin(s) [NodeAffinity]",)
-    feasible = [row for row in rows.tolist() if not reasons[row]]
-    scores = _scores(case, profile, feasible or rows.tolist())
-    reports = [NodeReport(table.names[row], reasons[row], scores.get(row, {})) for row in rows.tolist()]
-    return tuple(sorted(reports, key=lambda report: (not report.is_feasible, -report.total, report.node)))
+        names = rule.narrow(case) if rule.narrow is not None else None
+        if names is not None and rule.name not in [name for name, verdict in found if verdict.bits.any()]:
+            outside = np.array([name not in names for name in table.names], dtype=np.bool_)
+            found.append((rule.name, rules.verdict(outside, diagnosis.not_looked_at((rule.name,)))))
+    return found
 
 
-def _scores(case: Case, profile: Profile, rows: list[int]) -> dict[int, dict[str, int]]:
-    found: dict[int, dict[str, int]] = {row: {} for row in rows}
-    if not rows:
-        return found
-    index = np.array(rows, dtype=np.intp)
+def _texts(verdict: Verdict, row: int) -> tuple[str, ...]:
+    bits = int(verdict.bits[row])
+    return tuple(dict.fromkeys(reason.text for bit, reason in enumerate(verdict.reasons) if bits >> bit & 1))
+
+
+def _scores(case: Case, profile: Profile, rows: Rows) -> dict[str, Ints]:
+    """Each score's points for `rows`, normalised over them and weighted."""
+    found: dict[str, Ints] = {}
     for score, weight in profile.scores:
-        if score.scope is Scope.CLUSTER and score.applies is not None and not score.applies(case):
+        if score.applies is not None and not score.applies(case):
             continue
-        raw = score.rate(case, index)
-        if raw is None:
-            continue
-        values = raw if score.normalise is None else score.normalise(raw)
-        for row, value in zip(rows, values.tolist(), strict=True):
-            found[row][score.name] = weight * value
+        raw = score.rate(case, rows)
+        if raw is not None:
+            found[score.name] = weight * (raw if score.normalise is None else score.normalise(raw))
     return found

@@ -164,6 +164,22 @@ class Queue:
         self._drop_stale(self._early, Place.BACKOFF)
         return self._counts[Place.ACTIVE] > 0 or bool(self._early) or (deadline is not None and deadline <= now)
 
+    def explain(self, key: meta.Key, now: float) -> str:
+        """Where a pod stands and for how long, "" if it does not wait here."""
+        waiting = self._waiting.get(key)
+        if waiting is None:
+            return ""
+        since = f"waits for a node since {now - waiting.first_seen:.0f} s, {waiting.attempts} attempts"
+        match waiting.place:
+            case Place.ACTIVE:
+                return f"{since}: is next in the queue by its priority {waiting.shape.priority}"
+            case Place.BACKOFF:
+                return f"{since}: backs off for {max(self._ready_at(waiting) - now, 0.0):.0f} s more"
+            case Place.UNSCHEDULABLE:
+                return f"{since}: until something changes that {', '.join(sorted(waiting.filters)) or 'anybody'} cares about"
+            case Place.GATED:
+                return f"{since}: held by its scheduling gates"
+
     def _helps(self, waker: Waker, kind: str, old: meta.Obj | None, new: meta.Obj | None) -> bool:
         shape, names = waker
         if not names:

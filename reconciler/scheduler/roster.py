@@ -29,6 +29,10 @@ FILTER_ORDER = (
 )
 
 
+class BadPlugin(Exception):
+    """An installed package offers something that is no rule, or cannot be loaded."""
+
+
 @cache
 def all_filters() -> tuple[rules.Filter, ...]:
     found = [importlib.import_module(f"{filters.__name__}.{module.name}").FILTER for module in pkgutil.iter_modules(filters.__path__)]
@@ -43,11 +47,14 @@ def all_scores() -> tuple[rules.Score, ...]:
 
 
 def _installed(group: str, kind: type[Any]) -> list[Any]:
-    """What installed packages offer in `group`. Raises TypeError for an entry that is no `kind`."""
+    """What installed packages offer in `group`. Raises BadPlugin for an entry that is no `kind` or does not load."""
     found = []
     for entry in sorted(importlib.metadata.entry_points(group=group), key=lambda entry: entry.name):
-        rule = entry.load()
+        try:
+            rule = entry.load()
+        except (ImportError, AttributeError) as error:
+            raise BadPlugin(f"entry point {entry.name} in {group} cannot be loaded from {entry.value}: {error}") from error
         if not isinstance(rule, kind):
-            raise TypeError(f"entry point {entry.name} in {group} is {type(rule).__name__}, expected {kind.__name__}: {entry.value}")
+            raise BadPlugin(f"entry point {entry.name} in {group} is {type(rule).__name__}, expected {kind.__name__}: {entry.value}")
         found.append(rule)
     return found

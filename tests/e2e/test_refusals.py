@@ -46,6 +46,7 @@ def test_a_data_folder_that_cannot_be_one(tmp_path: pathlib.Path) -> None:
         ("listen: nowhere", "listen: Value error, want HOST:PORT"),
         ("nodes: 0", "nodes"),
         ("- a", "want a mapping"),
+        ("nodes: 2\n---\nkind: KubeSchedulerConfiguration\n", "config.yaml:3: apiVersion: Field required"),
     ],
 )
 def test_a_bad_configuration(tmp_path: pathlib.Path, text: str, message: str) -> None:

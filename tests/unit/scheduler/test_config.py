@@ -51,23 +51,70 @@ def test_multi_point() -> None:
     assert "InterPodAffinity" not in [one.name for one, _ in profile.scores]
 
 
-@pytest.mark.parametrize(
-    ("more", "message"),
-    [
-        ({"plugins": {"score": {"enabled": [{"name": "Nope"}]}}}, "profiles[0].plugins.score.enabled: unknown plugin 'Nope'"),
-        ({"plugins": {"scores": {}}}, "profiles[0].plugins.scores: unknown extension point"),
-        ({"pluginConfig": [{"name": "Nope"}]}, "profiles[0].pluginConfig[0]: unknown plugin 'Nope'"),
-    ],
-)
-def test_refusals_name_the_field(more: dict[str, Any], message: str) -> None:
+WRONG: list[tuple[dict[str, Any], tuple[str | int, ...], str]] = [
+    ({"plugins": {"score": {"enabled": [{"name": "Nope"}]}}}, ("plugins", "score", "enabled", 0, "name"), "unknown plugin 'Nope'"),
+    ({"plugins": {"multiPoint": {"disabled": [{"name": "Nope"}]}}}, ("plugins", "multiPoint", "disabled", 0, "name"), "unknown plugin"),
+    ({"plugins": {"scores": {}}}, ("plugins", "scores"), "Extra inputs are not permitted"),
+    ({"pluginConfig": [{"name": "Nope"}]}, ("pluginConfig", 0, "name"), "unknown plugin 'Nope'"),
+    ({"pluginConfig": [{"name": "NodeAffinity"}, {"name": "NodeAffinity"}]}, ("pluginConfig", 1, "name"), "configured before"),
+    ({"percentageOfNodesToScore": 101}, ("percentageOfNodesToScore",), "less than or equal to 100"),
+    ({"schedulerName": ""}, ("schedulerName",), "at least 1 character"),
+]
+ARGUMENTS: list[tuple[str, dict[str, Any], tuple[str | int, ...], str]] = [
+    ("NodeResourcesFit", {"scoringStrategy": {"type": "Least"}}, ("scoringStrategy", "type"), "'LeastAllocated'"),
+    ("NodeResourcesFit", {"scoringStrategy": {"type": "RequestedToCapacityRatio"}}, ("scoringStrategy",), "must be there when"),
+    ("NodeResourcesFit", {"ignoredResourceGroups": ["a/b"]}, ("ignoredResourceGroups", 0), "pattern"),
+    ("NodeResourcesFit", {"kind": "OtherArgs"}, ("kind",), "want NodeResourcesFitArgs"),
+    ("NodeResourcesBalancedAllocation", {"resources": [{"name": "cpu", "weight": 2}]}, ("resources", 0, "weight"), "1"),
+    ("InterPodAffinity", {"hardPodAffinityWeight": 101}, ("hardPodAffinityWeight",), "100"),
+    ("PodTopologySpread", {"defaultConstraints": [{"maxSkew": 0}]}, ("defaultConstraints", 0, "maxSkew"), "greater than 0"),
+    ("PodTopologySpread", {"defaultingType": "Some"}, ("defaultingType",), "'System'"),
+    ("VolumeBinding", {"bindTimeoutSeconds": -1}, ("bindTimeoutSeconds",), "greater than or equal to 0"),
+    ("DefaultPreemption", {"minCandidateNodesPercentage": 200}, ("minCandidateNodesPercentage",), "100"),
+    (
+        "NodeAffinity",
+        {"addedAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 0, "preference": {}}]}},
+        ("addedAffinity", "preferredDuringSchedulingIgnoredDuringExecution", 0, "weight"),
+        "greater than or equal to 1",
+    ),
+]
+
+
+@pytest.mark.parametrize(("more", "path", "message"), WRONG)
+def test_refusals_name_the_field(more: dict[str, Any], path: tuple[str | int, ...], message: str) -> None:
     with pytest.raises(config.ConfigError) as refusal:
         parse(profiles=[more])
-    assert str(refusal.value).startswith(message)
+    assert refusal.value.problems[0][0] == ("profiles", 0, *path)
+    assert message in refusal.value.problems[0][1]
 
 
-def test_refuses_other_kinds() -> None:
+@pytest.mark.parametrize(("name", "args", "path", "message"), ARGUMENTS)
+def test_arguments_are_checked(name: str, args: dict[str, Any], path: tuple[str | int, ...], message: str) -> None:
+    with pytest.raises(config.ConfigError) as refusal:
+        only(pluginConfig=[{"name": name, "args": args}])
+    assert refusal.value.problems[0][0] == ("profiles", 0, "pluginConfig", 0, "args", *path)
+    assert message in refusal.value.problems[0][1]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"podInitialBackoffSeconds": 0},
+        {"podInitialBackoffSeconds": 20},
+        {"podMaxBackoffSeconds": True},
+        {"extenders": [{"urlPrefix": "http://127.0.0.1"}]},
+        {"apiVersion": "kubescheduler.config.k8s.io/v1beta3"},
+        {"profiles": [{}, {}]},
+        {"unknown": 1},
+    ],
+)
+def test_refusals_of_the_document(more: dict[str, Any]) -> None:
     with pytest.raises(config.ConfigError):
-        config.parse({"apiVersion": "v1", "kind": "ConfigMap"})
+        parse(**more)
+
+
+def test_what_has_no_meaning_here_is_accepted() -> None:
+    parse(percentageOfNodesToScore=50, parallelism=8, leaderElection={"leaderElect": False}, clientConnection={"kubeconfig": "x"})
 
 
 def place(profile: config.Profile, *objects: dict[str, Any], pod: dict[str, Any]) -> decisions.Decision:

@@ -43,5 +43,5 @@ def test_installed_ones_come_last(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_no_filter_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [Entry("nonsense")])
     roster.all_filters.cache_clear()
-    with pytest.raises(TypeError, match=r"entry point mine in reconciler\.filters is str, expected Filter: mine:RULE"):
+    with pytest.raises(roster.BadPlugin, match=r"entry point mine in reconciler\.filters is str, expected Filter: mine:RULE"):
         roster.all_filters()
