@@ -15,9 +15,28 @@ from reconciler.model.schema import Schemas
 MEDIA = "application/vnd.kubernetes.protobuf"
 
 
+_META = "io.k8s.apimachinery.pkg.apis.meta.v1."
+_PARTIAL = "io.k8s.apimachinery.pkg.apis.meta.{version}.PartialObjectMetadata"
+_SHAPES = {  # beside the definitions, which hold no answers of this kind; the versions number the list differently
+    "v1": {"metadata": "1 = metav1.ListMeta", "items": "2 = []PartialObjectMetadata"},
+    "v1beta1": {"items": "1 = []PartialObjectMetadata", "metadata": "2 - metav1.ListMeta"},
+}
+
+
 @cache
 def _transcoder() -> protobuf.Protobuf:
-    return protobuf.Protobuf(Schemas(definitions.load(), definitions.shapes()))
+    known, shapes = dict(definitions.load()), dict(definitions.shapes())
+    for version, of_list in _SHAPES.items():
+        name = _PARTIAL.format(version=version)
+        known[name] = {"type": "object", "properties": {"metadata": _reference(f"{_META}ObjectMeta")}}
+        items = {"type": "array", "items": _reference(name)}
+        known[f"{name}List"] = {"type": "object", "properties": {"metadata": _reference(f"{_META}ListMeta"), "items": items}}
+        shapes |= {name: {"metadata": "1 = metav1.ObjectMeta"}, f"{name}List": of_list}
+    return protobuf.Protobuf(Schemas(known, shapes))
+
+
+def _reference(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}
 
 
 @cache
@@ -28,25 +47,26 @@ def _definitions() -> Mapping[tuple[str, str], str]:
         for gvk in schema.get("x-kubernetes-group-version-kind") or ():
             version = f"{gvk['group']}/{gvk['version']}" if gvk["group"] else gvk["version"]
             found[version, gvk["kind"]] = name
+    for version in _SHAPES:
+        for kind in ("PartialObjectMetadata", "PartialObjectMetadataList"):
+            found[f"meta.k8s.io/{version}", kind] = f"io.k8s.apimachinery.pkg.apis.meta.{version}.{kind}"
     return found
 
 
 def encode(obj: Mapping[str, Any]) -> bytes:
     """An object, list or Status in its envelope. Raises StatusError 406 for what has no protobuf form."""
-    api_version, kind = str(obj.get("apiVersion", "")), str(obj.get("kind", ""))
+    api_version, kind = str(obj.get("apiVersion", "v1")), str(obj.get("kind", ""))  # discovery's oldest document says no version
     definition = _definitions().get((api_version, kind), "")
     if not _transcoder().has(definition):
         raise errors.StatusError(406, "NotAcceptable", f"{kind} in {api_version} has no protobuf form")
     return protobuf.pack(api_version, kind, _transcoder().encode(definition, obj))
 
 
-def decode(data: bytes) -> dict[str, Any]:
-    """The object in a body. Raises protobuf.Malformed."""
-    api_version, kind, raw = protobuf.unpack(data)
+def decode(api_version: str, kind: str, message: bytes) -> dict[str, Any]:
+    """The object in a body's message; what has no protobuf form is only what it says it is. Raises protobuf.Malformed."""
     definition = _definitions().get((api_version, kind), "")
-    if not _transcoder().has(definition):
-        raise protobuf.Malformed(f"{kind or 'the kind'} in {api_version or 'no version'} has no protobuf form")
-    return {"apiVersion": api_version, "kind": kind, **_transcoder().decode(definition, raw)}
+    fields = _transcoder().decode(definition, message) if _transcoder().has(definition) else {}
+    return {"apiVersion": api_version, "kind": kind, **fields}
 
 
 def frame(event: str, obj: Mapping[str, Any]) -> bytes:

@@ -1,7 +1,8 @@
 """Request bodies: bytes to JSON values, bounded in size, depth and number of nodes.
 
 JSON goes through orjson; only a body that seems to hold a key twice is read again by a slower parser that names the
-duplicates, for Kubernetes warns of them. Error wording follows k8s.io/apimachinery's decoders.
+duplicates, for Kubernetes warns of them, and only one that orjson refuses by one that is as lenient as Go's with
+broken characters. Error wording follows k8s.io/apimachinery's decoders.
 """
 
 import json
@@ -12,7 +13,7 @@ from typing import Any
 import orjson
 
 from reconciler.api import binary, envelope, wire
-from reconciler.model import errors, protobuf
+from reconciler.model import errors, gojson, protobuf
 
 MOST_BYTES = 3 * 1024 * 1024
 MOST_DEPTH = 200
@@ -30,14 +31,41 @@ UNKNOWN_FORMAT = (
 )
 
 
+REPEATS = "yaml: unmarshal errors:\n  "  # before what strict reading of YAML complains of, one a line
+_TCHARS = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_MEDIA_TYPE = re.compile(rf'\s*({_TCHARS}/{_TCHARS})\s*(;\s*{_TCHARS}\s*=\s*({_TCHARS}|"[^"]*")\s*)*;?\s*')
+_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[\]{}]')
+
+
 @dataclass(frozen=True, slots=True)
 class Body:
     value: Any
     duplicates: tuple[str, ...] = ()  # complaints such as 'duplicate field "metadata.name"'
 
 
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a body is to be, and is where it does not say."""
+
+    api_version: str
+    kind: str
+
+
+DELETE_OPTIONS = Expected("v1", "DeleteOptions")
+
+
 def media_type(content_type: str) -> str:
-    return content_type.split(";", 1)[0].strip().lower()
+    """Without parameters; "" for none and for what is no media type."""
+    match = _MEDIA_TYPE.fullmatch(content_type)
+    return match[1].lower() if match else ""
+
+
+def patch_type_of(content_type: str) -> str:
+    """ "json", "merge", "strategic" or "apply". Raises StatusError 415."""
+    found = PATCH_TYPES.get(content_type.split(";", 1)[0])
+    if found is None:
+        raise unsupported("415: Unsupported Media Type", {})
+    return found
 
 
 def unsupported(message: str, details: Any = None) -> errors.StatusError:
@@ -48,25 +76,60 @@ def too_large() -> errors.StatusError:
     return errors.StatusError(413, "RequestEntityTooLarge", f"Request entity too large: limit is {MOST_BYTES}")
 
 
-def parse(raw: bytes, content_type: str, kind: str) -> Body:
+def parse(raw: bytes, content_type: str, expected: Expected) -> Body:
     """The object in a POST or PUT. Raises StatusError 400, 413, 415."""
-    media = media_type(content_type) or wire.JSON
-    if media not in (wire.JSON, wire.YAML, wire.PROTOBUF):
-        raise unsupported(UNKNOWN_FORMAT)
+    media = _supported(content_type)
     if media == wire.PROTOBUF:
-        try:
-            return Body(binary.decode(raw))
-        except protobuf.Malformed as error:
-            raise errors.bad_request(f"the object provided is unrecognized (must be of type {kind}): {error}") from None
+        return _parse_protobuf(raw, expected)
     if media == wire.YAML:
-        return parse_yaml(raw, kind)
+        return _parse_yaml(raw, expected.kind)
     try:
         value = parse_json(raw)
     except ValueError as error:
-        raise _unrecognized(kind, f"couldn't get version/kind; json parse error: {error}", raw) from None
+        raise _unrecognized(expected.kind, f"couldn't get version/kind; json parse error: {error}", raw) from None
     if fault := envelope.fault(value):
-        raise _unrecognized(kind, fault, raw)
+        raise _unrecognized(expected.kind, fault, raw)
     return _with_duplicates(raw, value or {})
+
+
+def parse_delete_options(raw: bytes, content_type: str) -> Any:
+    """The options in a DELETE, None where there are none. Raises StatusError 400, 413, 415."""
+    if not raw:
+        return None
+    media = _supported(content_type)
+    if media == wire.YAML:
+        return _parse_yaml(raw, DELETE_OPTIONS.kind).value
+    if media == wire.PROTOBUF:
+        try:
+            api_version, kind, message = protobuf.unpack(raw)
+            return binary.decode(api_version or DELETE_OPTIONS.api_version, kind or DELETE_OPTIONS.kind, message)
+        except protobuf.Malformed as error:
+            raise errors.bad_request(str(error)) from None
+    try:
+        return parse_json(raw)
+    except ValueError as error:
+        raise errors.bad_request(f"couldn't get version/kind; json parse error: {error}") from None
+
+
+def _supported(content_type: str) -> str:
+    """The media type of a body. Raises StatusError 415."""
+    media = media_type(content_type) if content_type else wire.JSON
+    if media not in (wire.JSON, wire.YAML, wire.PROTOBUF):
+        raise unsupported(UNKNOWN_FORMAT)
+    return media
+
+
+def _parse_protobuf(raw: bytes, expected: Expected) -> Body:
+    try:
+        api_version, kind, message = protobuf.unpack(raw)
+    except protobuf.Malformed as error:
+        raise _unrecognized(expected.kind, str(error), raw) from None
+    api_version, kind = api_version or expected.api_version, kind or expected.kind
+    try:
+        return Body(binary.decode(api_version, kind, message))
+    except protobuf.Malformed as error:
+        version = api_version.rpartition("/")[2]
+        raise errors.bad_request(f'{kind} in version "{version}" cannot be handled as a {expected.kind}: {error}') from None
 
 
 def _unrecognized(kind: str, fault: str, raw: bytes) -> errors.StatusError:
@@ -75,38 +138,39 @@ def _unrecognized(kind: str, fault: str, raw: bytes) -> errors.StatusError:
     return errors.bad_request(f"the object provided is unrecognized (must be of type {kind}): {fault} ({shown or '<empty>'})")
 
 
-def parse_yaml(raw: bytes, kind: str) -> Body:
-    """A YAML document: the first of a stream, as kubectl reads it."""
+def _parse_yaml(raw: bytes, kind: str) -> Body:
     from reconciler.kit import yaml  # its parser costs 20 ms to import
 
     try:
-        value = _first_document(raw)
+        body = _first_document(raw)
     except yaml.Invalid as error:
-        raise _unrecognized(kind, f"yaml: line {error.line}: {error.message}", raw) from None
-    if fault := envelope.fault(value):
+        raise _unrecognized(kind, f"yaml: {error.upstream}", raw) from None
+    if fault := envelope.fault(body.value):
         raise _unrecognized(kind, fault, raw)
-    return Body(value or {})
+    return Body(body.value or {}, body.duplicates)
 
 
-def _first_document(raw: bytes) -> Any:
-    """Raises yaml.Invalid."""
+def _first_document(raw: bytes) -> Body:
+    """The first of a stream, as kubectl reads it. Raises yaml.Invalid."""
     from reconciler.kit import yaml
 
+    repeats: list[str] = []
     for chunk in yaml.split(raw.decode("utf-8", "replace")):
         if isinstance(chunk, yaml.Invalid):
             raise chunk
-        for _, value in yaml.build(chunk):
-            return value
-    return {}
+        for _, value in yaml.build(chunk, repeats):
+            return Body(value, (REPEATS + "\n  ".join(repeats),) if repeats else ())
+    return Body({})
 
 
 def parse_patch(raw: bytes, patch_type: str) -> Body:
     """The body of a PATCH. Raises StatusError 400."""
     if patch_type == "apply":
         try:
-            return Body(parse_json(raw) or {})
+            value = parse_json(raw)
         except ValueError:
             return _parse_applied(raw)
+        return Body({} if value is None else value)
     try:
         value = parse_json(raw)
     except ValueError as error:
@@ -120,20 +184,39 @@ def _parse_applied(raw: bytes) -> Body:
     from reconciler.kit import yaml  # its parser costs 20 ms to import
 
     try:
-        return Body(_first_document(raw))
+        return _first_document(raw)
     except yaml.Invalid as error:
-        raise errors.bad_request(f"error decoding YAML: error converting YAML to JSON: yaml: line {error.line}: {error.message}") from None
+        raise errors.bad_request(f"error decoding YAML: error converting YAML to JSON: yaml: {error.upstream}") from None
 
 
 def parse_json(raw: bytes) -> Any:
     """Raises ValueError in Go's words, also for nesting beyond MOST_DEPTH."""
     try:
         value = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise ValueError(_go_words(raw, error)) from None
+    except orjson.JSONDecodeError:
+        return _parse_leniently(raw)
     if _is_deep(raw) and _depth_exceeds(value, MOST_DEPTH):
         raise ValueError(f"exceeded max depth of {MOST_DEPTH}")
     return value
+
+
+def _parse_leniently(raw: bytes) -> Any:
+    """JSON with bytes that are no characters, which Go replaces. Raises ValueError where it is no JSON at all."""
+    depth = deepest = 0
+    for found in _BRACKETS.finditer(raw):
+        depth += 1 if found[0] in b"[{" else -1 if found[0] in b"]}" else 0
+        deepest = max(deepest, depth)
+    if deepest > MOST_DEPTH:
+        raise ValueError(f"exceeded max depth of {MOST_DEPTH}")
+    if complaint := gojson.complaint(raw.decode("latin-1")):  # Go's scanner looks at bytes
+        raise ValueError(complaint)
+    return _well_formed(json.loads(raw.decode("utf-8", "replace")))
+
+
+def _well_formed(value: Any) -> Any:
+    """`value` with U+FFFD for halves of surrogate pairs."""
+    text = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return orjson.loads(text)
 
 
 def _is_deep(raw: bytes) -> bool:
@@ -156,7 +239,7 @@ def _duplicates(raw: bytes, value: Any) -> tuple[str, ...]:
     if raw.count(b'":') == _keys(value):
         return ()
     found: list[str] = []
-    _walk(json.loads(raw, object_pairs_hook=_Pairs), "", found)
+    _walk(_pairs(raw), "", found)
     return tuple(f'duplicate field "{path}"' for path in dict.fromkeys(found))
 
 
@@ -171,7 +254,11 @@ def _keys(value: Any) -> int:
 def _with_duplicates(raw: bytes, value: Any) -> Body:
     """A body whose keys may occur twice: the later one wins, and maps are merged, as Go decodes into a struct."""
     duplicates = _duplicates(raw, value)
-    return Body(_merged(json.loads(raw, object_pairs_hook=_Pairs)), duplicates) if duplicates else Body(value)
+    return Body(_well_formed(_merged(_pairs(raw))), duplicates) if duplicates else Body(value)
+
+
+def _pairs(raw: bytes) -> Any:
+    return json.loads(raw.decode("utf-8", "replace"), object_pairs_hook=_Pairs)
 
 
 def _merged(value: Any) -> Any:
@@ -200,16 +287,3 @@ def _walk(value: Any, path: str, found: list[str]) -> None:
     elif isinstance(value, list):
         for index, inner in enumerate(value):
             _walk(inner, f"{path}[{index}]", found)
-
-
-def _go_words(raw: bytes, error: orjson.JSONDecodeError) -> str:
-    """encoding/json's message for the commonest mistakes."""
-    text = raw.decode("utf-8", "replace")
-    if error.pos >= len(text.rstrip()):
-        return "unexpected end of JSON input"
-    literal = re.match(r"[a-zA-Z]+", text[error.pos :])
-    for word in ("null", "true", "false"):
-        if literal and text[error.pos] == word[0]:
-            at = next((i for i, (a, b) in enumerate(zip(literal[0], word, strict=False)) if a != b), len(word))
-            return f"invalid character '{text[error.pos + at]}' in literal {word} (expecting '{word[at]}')"
-    return f"invalid character '{text[error.pos]}' looking for beginning of value"

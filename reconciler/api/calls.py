@@ -41,6 +41,7 @@ class Call:
     provenance: Provenance
     guard: Check | None = None  # another object that must be unchanged for this to take effect
     warnings: list[str] = field(default_factory=list)  # what Warning headers tell the caller
+    emptied: list[tuple[str, ...]] = field(default_factory=list)  # lists that the body holds empty, though stored as null
 
     def warn(self, text: str) -> None:
         if text not in self.warnings and len(self.warnings) < WARNINGS_MOST:

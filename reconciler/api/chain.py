@@ -256,7 +256,7 @@ def _aggregated(document: dict[str, Any], accept: str) -> Answer | None:
 def _document_form(accept: str, path: str) -> wire.Form:
     only = f"only the following media types are accepted: {wire.REPRESENTATIONS}"
     try:
-        form = wire.negotiate(accept, False, has_protobuf=False)
+        form = wire.negotiate(accept, False, has_protobuf=path.startswith("/api"))
     except errors.StatusError:
         if path.startswith("/apis") and path.rstrip("/").count("/") < 3:
             raise wire.not_acceptable(only, None) from None
@@ -275,7 +275,7 @@ def _refuse_version() -> dict[str, Any]:
 def _media(request: web.BaseRequest) -> wire.Media:
     """The media type for an error: what was asked for if it can be had, else JSON."""
     try:
-        return wire.negotiate(request.headers.get("Accept", ""), False).media
+        return wire.negotiate(request.headers.get("Accept", ""), False, has_shapes=False).media
     except errors.StatusError:
         return wire.JSON
 

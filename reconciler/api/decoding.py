@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from reconciler.api import envelope
+from reconciler.api.bodies import REPEATS
 from reconciler.api.calls import Call
 from reconciler.model import decode, errors, meta
 from reconciler.model.roster import Roster
@@ -69,12 +70,14 @@ class Decoder:
         if call.field_validation == "Strict":
             raise self._unhandled(call, f"strict decoding error: {', '.join(complaints)}")
         for complaint in complaints:
-            call.warn(complaint)
+            for line in complaint.removeprefix(REPEATS).split("\n"):
+                call.warn(line.strip())
 
     def _checked(self, call: Call, body: Mapping[str, Any], live: meta.Obj | None = None) -> tuple[dict[str, Any], tuple[str, ...]]:
         if call.version.prune is not None:
             return self._pruned(call, body)
         decoded = decode.decode(self.schemas.of(call.version.schema), body, live)
+        call.emptied[:] = decoded.emptied
         if (body.get("metadata") or {}).get("managedFields") == []:  # a wish to forget all owners
             return meta.put(decoded.obj, ("metadata", "managedFields"), []), decoded.unknown
         return decoded.obj, decoded.unknown

@@ -7,6 +7,7 @@ suffixes and uids are handed in.
 from collections.abc import Mapping
 from typing import Any
 
+from reconciler.api.calls import User
 from reconciler.model import meta
 from reconciler.model.kind import Kind
 
@@ -46,6 +47,12 @@ def unsent(obj: meta.Obj) -> meta.Obj:
     if not any(key in sent for key in _WIPED):
         return obj
     return {**obj, "metadata": {key: value for key, value in sent.items() if key not in _WIPED}}
+
+
+def requested_by(obj: meta.Obj, user: User) -> meta.Obj:
+    """`obj` with who creates it in its spec."""
+    said = {"username": user.name, "uid": user.uid, "groups": list(user.groups), "extra": {k: list(v) for k, v in user.extra.items()}}
+    return {**obj, "spec": {**meta.spec(obj), **{name: value for name, value in said.items() if value}}}
 
 
 def updated(obj: meta.Obj, old: meta.Obj) -> dict[str, Any]:

@@ -243,6 +243,8 @@ class Objects:
         obj = self.admission.admit(attributes, obj)
         obj = identity.created(call.kind, obj, namespace=call.namespace, name=call.name, uid=self.ids.uid(), now=now)
         obj = call.kind.prepare(obj, None)
+        if call.kind.records_requestor:
+            obj = identity.requested_by(obj, call.user)
         obj, release = self.services.allocate(call.kind, obj, None)
         try:
             self._validate(call, obj, None)

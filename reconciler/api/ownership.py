@@ -1,5 +1,7 @@
 """managedFields of every write, through model/apply: forms are made once per version and subresource."""
 
+from collections.abc import Callable
+
 from reconciler.api.calls import Call
 from reconciler.model import apply, meta
 from reconciler.model.apply import form
@@ -13,11 +15,11 @@ class Owners:
 
     def created(self, call: Call, obj: meta.Obj, now: str) -> meta.Obj:
         """A new object in the caller's version, with its first owner."""
-        return apply.track(self._form(call), None, obj, call.manager, now)
+        return _owned(call, obj, lambda sent: apply.track(self._form(call), None, sent, call.manager, now))
 
     def updated(self, call: Call, obj: meta.Obj, live: meta.Obj, now: str) -> meta.Obj:
         """An update in the caller's version over the stored object `live`."""
-        return apply.track(self._form(call), call.shown(live), obj, call.manager, now)
+        return _owned(call, obj, lambda sent: apply.track(self._form(call), call.shown(live), sent, call.manager, now))
 
     def applied(self, call: Call, config: meta.Obj, live: meta.Obj | None, now: str, *, force: bool) -> meta.Obj:
         """What applying `config` over the stored object makes. Raises StatusError 409 with the conflicts."""
@@ -34,3 +36,12 @@ class Owners:
         if found is None:
             found = self._forms[key] = form.of(call.kind, call.version.name, self._schemas, call.subresource)
         return found
+
+
+def _owned(call: Call, obj: meta.Obj, track: Callable[[meta.Obj], meta.Obj]) -> meta.Obj:
+    """`obj` with the owners of what was sent: an empty list is owned, though it is stored as none."""
+    sent = obj
+    for path in call.emptied:
+        sent = meta.put(sent, path, [])
+    tracked = track(sent)
+    return {**tracked, **{path[0]: obj[path[0]] for path in call.emptied}}

@@ -6,7 +6,7 @@ last key. Wording follows k8s.io/apiserver/pkg/storage.
 """
 
 import base64
-import binascii
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -16,11 +16,12 @@ import orjson
 from reconciler.api import selecting
 from reconciler.api.cache import Cache, Item
 from reconciler.api.watch import Interest
-from reconciler.model import errors, selectors
+from reconciler.model import errors, gojson, selectors
 from reconciler.model.kind import Kind
 from reconciler.store import types
 
 TOKEN_VERSION = "meta.k8s.io/v1"  # noqa: S105 - the version of the token's form
+_NOT_BASE64 = re.compile(r"[^A-Za-z0-9_-]")
 EXPIRED = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list without the"
     " continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing"
@@ -112,15 +113,24 @@ def _encoded(revision: int, key: str) -> str:
 
 def _decoded(token: str) -> tuple[int, str]:
     """(revision, the key behind which to go on). Raises StatusError 400."""
+    if (wrong := _NOT_BASE64.search(token)) or len(token) % 4 == 1:
+        raise _bad_token(f": illegal base64 data at input byte {wrong.start() if wrong else len(token) - 1}")
+    text = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
     try:
-        fields = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
-    except (binascii.Error, ValueError):
-        raise errors.bad_request("continue key is not valid: illegal base64 data") from None
+        fields = orjson.loads(text)
+    except ValueError:
+        raise _bad_token(f": {gojson.complaint(text.decode('latin-1'))}") from None
     if not isinstance(fields, dict) or fields.get("v") != TOKEN_VERSION:
-        raise errors.bad_request("continue key is not valid: server does not recognize this encoded version")
+        raise _bad_token(": server does not recognize this encoded version")
     revision, start = fields.get("rv"), fields.get("start")
-    if not isinstance(revision, int) or not isinstance(start, str) or ".." in start.split("/"):
-        raise errors.bad_request("continue key is not valid: encoded key is not valid")
-    if not revision:
-        raise errors.bad_request("continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)")
+    if not isinstance(revision, int) or not 0 < revision < 2**63:
+        raise _bad_token(": incorrect encoded start resourceVersion (version meta.k8s.io/v1)")
+    if not isinstance(start, str) or not start:
+        raise _bad_token(": encoded start key empty (version meta.k8s.io/v1)")
+    if ".." in start.split("/"):
+        raise _bad_token(f": {start}")
     return revision, start.rstrip("\0")
+
+
+def _bad_token(fault: str) -> errors.StatusError:
+    return errors.bad_request(f"invalid continue token: continue key is not valid{fault}")

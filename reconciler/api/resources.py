@@ -84,9 +84,7 @@ class Resources:
 
     async def patch(self, request: web.BaseRequest, route: requests.Route, user: User, query: options.Query) -> Answer:
         form = _form(request, route, query, many=False)
-        patch_type = bodies.PATCH_TYPES.get(bodies.media_type(request.headers.get("Content-Type", "")))
-        if patch_type is None:
-            raise bodies.unsupported("415: Unsupported Media Type", {})
+        patch_type = bodies.patch_type_of(request.headers.get("Content-Type", ""))
         wanted = options.write(query, "Patch", apply=patch_type == "apply")
         call = self._call(request, route, user, "patch", wanted)
         body = bodies.parse_patch(await _read(request), patch_type)
@@ -233,7 +231,7 @@ class Resources:
 
     async def _body(self, request: web.BaseRequest, route: requests.Route) -> bodies.Body:
         raw = await _read(request)
-        body = bodies.parse(raw, request.headers.get("Content-Type", ""), route.kind.kind)
+        body = bodies.parse(raw, request.headers.get("Content-Type", ""), _expected(route))
         if route.kind.custom and not route.subresource and isinstance(body.value, dict) and not body.value.get("kind"):
             text = raw.decode("utf-8", "replace")
             raise errors.bad_request(
@@ -242,20 +240,16 @@ class Resources:
         return body
 
     async def _delete_body(self, request: web.BaseRequest) -> Any:
-        raw = await _read(request)
-        if not raw:
-            return None
-        media = bodies.media_type(request.headers.get("Content-Type", "")) or wire.JSON
-        if media not in (wire.JSON, wire.YAML, wire.PROTOBUF):
-            raise bodies.unsupported(bodies.UNKNOWN_FORMAT)
-        if media == wire.YAML:
-            return bodies.parse_yaml(raw, "DeleteOptions").value
-        if media == wire.PROTOBUF:
-            return bodies.parse(raw, media, "DeleteOptions").value
-        try:
-            return bodies.parse_json(raw)
-        except ValueError as error:
-            raise errors.bad_request(f"couldn't get version/kind; json parse error: {error}") from None
+        return bodies.parse_delete_options(await _read(request), request.headers.get("Content-Type", ""))
+
+
+def _expected(route: requests.Route) -> bodies.Expected:
+    """What the body of a request to a kind, or to one of its subresources, is to be."""
+    parent = route.kind.api_version(route.version.name)
+    sub = route.kind.subresource(route.subresource) if route.subresource else None
+    if sub is None or not sub.version:
+        return bodies.Expected(parent, sub.kind if sub else route.kind.kind)
+    return bodies.Expected(f"{sub.group}/{sub.version}" if sub.group else sub.version, sub.kind)
 
 
 def _form(request: web.BaseRequest, route: requests.Route, query: options.Query, *, many: bool) -> wire.Form:

@@ -56,10 +56,10 @@ class _Range:
 
 
 @lru_cache(maxsize=256)
-def negotiate(accept: str, many: bool, has_protobuf: bool = True) -> Form:
+def negotiate(accept: str, many: bool, has_protobuf: bool = True, has_shapes: bool = True) -> Form:
     """The form for an Accept header; `many` is whether a list is asked for. Raises StatusError 406.
 
-    What has no protobuf form (custom resources, discovery) is offered in JSON and YAML only.
+    What has no protobuf form (custom resources, Tables) is offered in JSON and YAML only, and an error not as a Table.
     """
     if not accept:
         return Form()
@@ -75,6 +75,8 @@ def negotiate(accept: str, many: bool, has_protobuf: bool = True) -> Form:
         if not shape:
             return Form(media, pretty=pretty)
         version = wanted.parameters.get("v", "")
+        if not has_shapes or (shape == "Table" and media == PROTOBUF):
+            continue
         if wanted.parameters.get("g") == TABLE_GROUP and version in ("v1", "v1beta1") and shape in _SHAPES:
             return Form(media, _SHAPES[shape], version, pretty)
     if known:

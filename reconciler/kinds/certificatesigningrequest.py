@@ -66,6 +66,7 @@ KIND = Kind(
     prepare_status=prepare_status,
     validate=certificate_rules.validate,
     name_rule="path",
+    records_requestor=True,
     columns=(
         columns.NAME,
         columns.AGE,

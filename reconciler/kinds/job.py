@@ -95,7 +95,10 @@ def prepare(job: meta.Obj, old: meta.Obj | None) -> meta.Obj:
 
 
 def _with_selector(job: meta.Obj) -> meta.Obj:
-    """Labels of the job's own uid on its pods, and a selector of them, unless the user selects by hand."""
+    """Labels of the job's own uid on its pods, and a selector of them, unless the user selects by hand.
+
+    What the user wrote there stays, for validation to refuse.
+    """
     spec = meta.spec(job)
     if spec.get("manualSelector"):
         return job
@@ -106,7 +109,7 @@ def _with_selector(job: meta.Obj) -> meta.Obj:
         job = meta.put(job, ("metadata", "labels"), {**own, **given})
     job = meta.put(job, ("spec", "template", "metadata", "labels"), {**own, **given})
     chosen = spec.get("selector") or {}
-    selected = {**chosen, "matchLabels": {**(chosen.get("matchLabels") or {}), UID_LABEL: uid}}
+    selected = {**chosen, "matchLabels": {UID_LABEL: uid, **(chosen.get("matchLabels") or {})}}
     return {**job, "spec": {**meta.spec(job), "selector": selected}}
 
 

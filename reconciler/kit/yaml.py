@@ -3,7 +3,8 @@
 The events come from libyaml; what they mean is decided here, after sigs.k8s.io/yaml, the reader of kubectl and of
 the API server: YAML 1.1 booleans (yes, on), octal 0644, underscores in numbers, dates and 12:30:45 as strings,
 merge keys applied in the order of writing, keys that are no strings turned into ones. It differs in one point on
-purpose: a key written twice in one mapping is an error, where kubectl silently takes the last.
+purpose: a key written twice in one mapping is an error, where kubectl silently takes the last; a caller that must do
+as kubectl does gets the repeated keys in a list instead.
 
 A stream is cut at its `---` lines before anything is parsed, so that a broken document hides no other. Depth and
 size, aliases expanded, are bounded. Places are found by parsing again (`locate`): whoever has no error to report
@@ -25,6 +26,7 @@ from ruamel.yaml import YAML, events
 from ruamel.yaml.cyaml import CParser  # type: ignore[attr-defined]  # it lists no names
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.reader import ReaderError
+from ruamel.yaml.scanner import ScannerError
 
 MAX_DEPTH = 200
 MAX_NODES = 200_000  # of one document, an alias counting as much as what it stands for
@@ -49,11 +51,15 @@ _SURROGATES = re.compile(r"\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-
 
 
 class Invalid(Exception):
-    """Text that cannot be read: what is wrong, and at which line and column, both from 1."""
+    """Text that cannot be read: what is wrong, and at which line and column, both from 1.
 
-    def __init__(self, message: str, line: int, column: int) -> None:
+    `upstream` is how the API server's own reader says it, line included, which its clients compare.
+    """
+
+    def __init__(self, message: str, line: int, column: int, upstream: str = "") -> None:
         super().__init__(message)
         self.message = message
+        self.upstream = upstream or f"line {line}: {message}"
         self.line = line
         self.column = column
 
@@ -79,9 +85,12 @@ def split(text: str) -> Iterator[Chunk | Invalid]:
     yield Chunk(text[start:], line)
 
 
-def build(chunk: Chunk) -> Iterator[tuple[Place, Any]]:
-    """The values of a chunk with their places: one, none where it holds only comments, more after a `...` line."""
-    yield from _Builder(chunk, None).documents()
+def build(chunk: Chunk, repeats: list[str] | None = None) -> Iterator[tuple[Place, Any]]:
+    """The values of a chunk with their places: one, none where it holds only comments, more after a `...` line.
+
+    With `repeats`, a key written twice counts with its last value and is told of there.
+    """
+    yield from _Builder(chunk, None, repeats).documents()
 
 
 def locate(chunk: Chunk, path: Sequence[Step], skip: int = 0) -> Place:
@@ -144,9 +153,10 @@ def _float(text: str) -> Any:
 class _Builder:
     """One pass over the events of a chunk. With `places`, the place of every node is kept under its path."""
 
-    def __init__(self, chunk: Chunk, places: dict[tuple[Step, ...], Place] | None) -> None:
+    def __init__(self, chunk: Chunk, places: dict[tuple[Step, ...], Place] | None, repeats: list[str] | None = None) -> None:
         self._line = chunk.line
         self._places = places
+        self._repeats = repeats
         self._text = _SURROGATES.sub(_joined, chunk.text)
         self._parser: Any = CParser(self._text)
         self._taken = 0  # events
@@ -185,7 +195,8 @@ class _Builder:
                 return self._next_slowly()
             mark = error.problem_mark or error.context_mark
             message = " ".join(part for part in (error.context, error.problem) if part)
-            raise Invalid(_hinted(message, mark.line, mark.column, self._text), self._line + mark.line, mark.column + 1) from None
+            hinted = _hinted(message, mark.line, mark.column, self._text)
+            raise Invalid(hinted, self._line + mark.line, mark.column + 1, _upstream(error)) from None
         except ReaderError as error:
             before = self._text.encode()[: error.position].decode("utf-8", "replace")
             line, column = before.count("\n"), len(before) - before.rfind("\n")
@@ -195,8 +206,8 @@ class _Builder:
         mark = event.start_mark
         return self._line + mark.line, mark.column + 1
 
-    def _refuse(self, event: Any, message: str) -> Invalid:
-        return Invalid(message, *self._place(event))
+    def _refuse(self, event: Any, message: str, upstream: str = "") -> Invalid:
+        return Invalid(message, *self._place(event), upstream)
 
     def _node(self, event: Any, depth: int, path: tuple[Step, ...]) -> Any:
         if self._places is not None:
@@ -226,10 +237,11 @@ class _Builder:
 
     def _alias(self, event: Any) -> Any:
         if event.anchor not in self._anchors:
-            raise self._refuse(event, f"unknown anchor {event.anchor!r}: define it with &{event.anchor} earlier in the same document")
+            hint = f"define it with &{event.anchor} earlier in the same document"
+            raise self._refuse(event, f"unknown anchor {event.anchor!r}: {hint}", f"unknown anchor '{event.anchor}' referenced")
         known = self._anchors[event.anchor]
         if known is None:
-            raise self._refuse(event, f"anchor {event.anchor!r} contains itself")
+            raise self._refuse(event, f"anchor {event.anchor!r} contains itself", f"anchor '{event.anchor}' value contains itself")
         value, size = known
         self._count(event, size)
         return value
@@ -249,13 +261,16 @@ class _Builder:
                 self._merge(mapping, self._next(), depth)
                 continue
             key = self._key(event, depth)
-            if key in written:
+            if key in written and self._repeats is None:
                 raise self._refuse(event, f"key {key!r} is written twice in this mapping: remove one")
-            written.add(key)
             below = path if self._places is None else (*path, key)
             if self._places is not None:
                 self._places[below] = self._place(event)
-            mapping[key] = self._node(self._next(), depth, below)
+            event = self._next()
+            mapping[key] = self._node(event, depth, below)
+            if key in written and self._repeats is not None:
+                self._repeats.append(f'line {self._place(event)[0]}: key "{key}" already set in map')
+            written.add(key)
         return mapping
 
     def _key(self, event: Any, depth: int) -> str:
@@ -325,6 +340,14 @@ def _joined(pair: re.Match[str]) -> str:
     """JSON writes a character beyond U+FFFF as two escapes, YAML as one."""
     high, low = int(pair.group(1), 16), int(pair.group(2), 16)
     return f"\\U{0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00):08x}"
+
+
+def _upstream(error: MarkedYAMLError) -> str:
+    """As goyaml words it: no context, and no line for the first one, which its scanner counts from 0."""
+    marks = (error.context_mark, error.problem_mark)
+    line = next((mark.line for mark in marks if mark is not None and mark.line), 0)
+    problem = error.problem or "unknown problem parsing YAML content"
+    return f"line {line + isinstance(error, ScannerError)}: {problem}" if line else problem
 
 
 def _hinted(message: str, line: int, column: int, text: str) -> str:

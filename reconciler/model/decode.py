@@ -22,7 +22,7 @@ from reconciler.model.schema import Node
 
 # The way to a value, innermost last: a field of a struct, a key of a map or an index of a list.
 Trail = tuple["Trail | None", "Field | str | int"]
-Decoder = Callable[[Any, "Trail | None", list[str]], Any]
+Decoder = Callable[[Any, "Trail | None", "Findings"], Any]
 
 INTEGERS = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 SCALARS = {"string": "", "boolean": False, "integer": 0, "number": 0}
@@ -36,6 +36,25 @@ class DecodeError(Exception):
 class Decoded:
     obj: Any
     unknown: tuple[str, ...] = ()  # paths of dropped fields, such as spec.containers[0].imagee
+    emptied: tuple[tuple[str, ...], ...] = ()  # lists that were sent empty, and are null in the canonical form
+
+
+@dataclass(slots=True)
+class Findings:
+    """What one decoding comes across."""
+
+    unknown: list[str] = field(default_factory=list)
+    emptied: list[tuple[str, ...]] = field(default_factory=list)
+
+    def note_emptied(self, trail: "Trail | None", name: str) -> None:
+        """Of a list in an item of another list nobody asks."""
+        names = (name,)
+        while trail is not None:
+            trail, step = trail
+            if isinstance(step, int):
+                return
+            names = (step if isinstance(step, str) else step.name, *names)
+        self.emptied.append(names)
 
 
 @dataclass(slots=True)
@@ -49,7 +68,7 @@ class Field:
     embedded: str  # the embedded structs on the way, "VolumeSource"
     keeps_empty: bool = False  # whether a present zero value stays as it is
     zero: Any = None
-    decode: Decoder = field(default=lambda value, trail, unknown: value)
+    decode: Decoder = field(default=lambda value, trail, found: value)
 
 
 def decode(node: Node, value: Any, live: Mapping[str, Any] | None = None) -> Decoded:
@@ -57,12 +76,12 @@ def decode(node: Node, value: Any, live: Mapping[str, Any] | None = None) -> Dec
 
     `live` was decoded before: what `value` shares with it, as a patch of one field shares the rest, is not looked at again.
     """
-    unknown: list[str] = []
+    found = Findings()
     if live is None or type(value) is not dict:
-        return Decoded(decoder(node)(value, None, unknown), tuple(unknown))
+        return Decoded(decoder(node)(value, None, found), tuple(found.unknown), tuple(found.emptied))
     shared = {name: item for name, item in value.items() if item is not None and live.get(name) is item}
-    decoded = decoder(node)({name: item for name, item in value.items() if name not in shared}, None, unknown)
-    return Decoded({**decoded, **shared}, tuple(unknown))
+    decoded = decoder(node)({name: item for name, item in value.items() if name not in shared}, None, found)
+    return Decoded({**decoded, **shared}, tuple(found.unknown), tuple(found.emptied))
 
 
 def decoder(node: Node) -> Decoder:
@@ -106,7 +125,7 @@ def _fields(node: Node) -> Mapping[str, Field]:
 def _lazily(node: Node, go_type: str) -> Decoder:
     """Structs refer to each other in circles, so their decoders are made when first used."""
     if node.name and node.properties:
-        return lambda value, trail, unknown: decoder(node)(value, trail, unknown)
+        return lambda value, trail, found: decoder(node)(value, trail, found)
     return _decoder_of(node, go_type)
 
 
@@ -128,18 +147,20 @@ def _struct_of(node: Node, go_type: str) -> Decoder:
     fields = _fields(node)
     always = tuple(f for f in fields.values() if f.presence in "=~")
 
-    def struct(value: Any, trail: Trail | None, unknown: list[str]) -> Any:
+    def struct(value: Any, trail: Trail | None, found: Findings) -> Any:
         if type(value) is not dict:
             raise _mismatch(value, trail, go_type)
         result: dict[str, Any] = {}
         for name, item in value.items():
             known = fields.get(name)
             if known is None:
-                unknown.append(path(trail, name))
+                found.unknown.append(path(trail, name))
             elif item is not None:
-                decoded = known.decode(item, (trail, known), unknown)
+                decoded = known.decode(item, (trail, known), found)
                 if decoded or known.keeps_empty:
                     result[name] = decoded
+                elif known.presence == "=" and decoded == []:
+                    found.note_emptied(trail, name)
         for known in always:
             if known.name not in result:
                 result[known.name] = known.zero
@@ -152,10 +173,10 @@ def _list_of(node: Node, go_type: str) -> Decoder:
     item_type = go_type.removeprefix("[]")
     decode_item, nothing = _lazily(node.item, item_type), zero(node.item)
 
-    def array(value: Any, trail: Trail | None, unknown: list[str]) -> Any:
+    def array(value: Any, trail: Trail | None, found: Findings) -> Any:
         if type(value) is not list:
             raise _mismatch(value, trail, go_type)
-        return [nothing if item is None else decode_item(item, (trail, index), unknown) for index, item in enumerate(value)]
+        return [nothing if item is None else decode_item(item, (trail, index), found) for index, item in enumerate(value)]
 
     return array
 
@@ -167,16 +188,16 @@ def _map_of(node: Node, go_type: str) -> Decoder:
     value_type = re.sub(r"^map\[\w+\]", "", go_type)
     decode_value, nothing = _lazily(values, value_type), zero(values)
 
-    def mapping(value: Any, trail: Trail | None, unknown: list[str]) -> Any:
+    def mapping(value: Any, trail: Trail | None, found: Findings) -> Any:
         if type(value) is not dict:
             raise _mismatch(value, trail, go_type)
-        return {key: nothing if item is None else decode_value(item, (trail, key), unknown) for key, item in value.items()}
+        return {key: nothing if item is None else decode_value(item, (trail, key), found) for key, item in value.items()}
 
     return mapping
 
 
 def _string_of(go_type: str) -> Decoder:
-    def string(value: Any, trail: Trail | None, _: list[str]) -> Any:
+    def string(value: Any, trail: Trail | None, _: Findings) -> Any:
         if type(value) is not str:
             raise _mismatch(value, trail, go_type)
         return value
@@ -185,7 +206,7 @@ def _string_of(go_type: str) -> Decoder:
 
 
 def _boolean_of(go_type: str) -> Decoder:
-    def boolean(value: Any, trail: Trail | None, _: list[str]) -> Any:
+    def boolean(value: Any, trail: Trail | None, _: Findings) -> Any:
         if type(value) is not bool:
             raise _mismatch(value, trail, go_type)
         return value
@@ -196,7 +217,7 @@ def _boolean_of(go_type: str) -> Decoder:
 def _integer_of(form: str, go_type: str) -> Decoder:
     least, most = INTEGERS.get(form, INTEGERS["int64"])
 
-    def integer(value: Any, trail: Trail | None, _: list[str]) -> Any:
+    def integer(value: Any, trail: Trail | None, _: Findings) -> Any:
         if type(value) is int and least <= value <= most:
             return value
         raise _mismatch(value, trail, go_type, shown=type(value) in (int, float))
@@ -205,7 +226,7 @@ def _integer_of(form: str, go_type: str) -> Decoder:
 
 
 def _number_of(go_type: str) -> Decoder:
-    def number(value: Any, trail: Trail | None, _: list[str]) -> Any:
+    def number(value: Any, trail: Trail | None, _: Findings) -> Any:
         if type(value) not in (int, float):
             raise _mismatch(value, trail, go_type)
         return value
@@ -213,11 +234,11 @@ def _number_of(go_type: str) -> Decoder:
     return number
 
 
-def _raw(value: Any, _: Trail | None, __: list[str]) -> Any:
+def _raw(value: Any, _: Trail | None, __: Findings) -> Any:
     return value
 
 
-def _quantity(value: Any, _: Trail | None, __: list[str]) -> Any:
+def _quantity(value: Any, _: Trail | None, __: Findings) -> Any:
     if type(value) is str and (value.isdigit() and (value[0] != "0" or value == "0") and len(value) < 4):
         return value
     try:
@@ -226,12 +247,12 @@ def _quantity(value: Any, _: Trail | None, __: list[str]) -> Any:
         raise DecodeError(str(error)) from None
 
 
-def _int_or_string(value: Any, trail: Trail | None, unknown: list[str]) -> Any:
-    return value if type(value) is str else _integer_of("int32", "int32")(value, trail, unknown)
+def _int_or_string(value: Any, trail: Trail | None, found: Findings) -> Any:
+    return value if type(value) is str else _integer_of("int32", "int32")(value, trail, found)
 
 
 def _time_of(zone_layout: str, form: str) -> Decoder:
-    def time(value: Any, trail: Trail | None, _: list[str]) -> Any:
+    def time(value: Any, trail: Trail | None, _: Findings) -> Any:
         if type(value) is not str:
             raise _mismatch(value, trail, "string")
         return canonical(value)
@@ -276,7 +297,7 @@ def _first_wrong(text: str) -> tuple[str, str]:
     return rest, ""
 
 
-def _bytes(value: Any, trail: Trail | None, _: list[str]) -> Any:
+def _bytes(value: Any, trail: Trail | None, _: Findings) -> Any:
     if type(value) is not str:
         raise _mismatch(value, trail, "[]uint8")
     packed = value.replace("\n", "").replace("\r", "")
@@ -300,7 +321,7 @@ def _leniently_unpacked(packed: str) -> str:
 
 
 def _schema_or(*allowed: type) -> Decoder:
-    def either(value: Any, _: Trail | None, __: list[str]) -> Any:
+    def either(value: Any, _: Trail | None, __: Findings) -> Any:
         if type(value) not in allowed:
             raise DecodeError("boolean or JSON schema expected" if bool in allowed else "array or JSON schema expected")
         return value

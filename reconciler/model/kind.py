@@ -139,6 +139,7 @@ class Kind:
     # How the kind's own rules look at the metadata of an update: as of a new object, at what changed, both or not.
     metadata_on_update: Literal["both", "whole", "changes", "none"] = "both"
     standard_finalizers: bool = True  # a finalizer without a domain must be one that Kubernetes knows
+    records_requestor: bool = False  # who creates an object is written into its spec: username, uid, groups, extra
     create_on_update: bool = False  # PUT of an absent object creates it (leases, events, endpoints, ...)
     unconditional_update: bool = True  # PUT without resourceVersion is allowed
     volatile: Callable[[meta.Obj | None, meta.Obj], bool] = never_volatile  # (old, new): measurement, not state

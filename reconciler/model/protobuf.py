@@ -21,13 +21,15 @@ from reconciler.model.schema import Node, Schemas
 MAGIC = b"k8s\x00"
 MAX_DEPTH = 64
 EMPTY: Mapping[str, Any] = {}  # what a struct that is no pointer holds when unset
-VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+VARINT, FIXED64, BYTES, GROUP, GROUP_END, FIXED32 = 0, 1, 2, 3, 4, 5
+CUT_SHORT = "unexpected EOF"
+NO_MAGIC = "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]"
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _CRD = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
 
 
 class Malformed(ValueError):
-    """The bytes are no message of the kind that they claim to be."""
+    """The bytes are no message of the kind that they claim to be; in the words of Go's generated code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,11 @@ class Protobuf:
         """Raises Malformed."""
         try:
             return self._message(self._schemas.of(definition)).read(data, 0)
-        except (struct.error, IndexError, UnicodeDecodeError, binascii.Error, json.JSONDecodeError, OverflowError) as error:
+        except IndexError:
+            raise Malformed(CUT_SHORT) from None
+        except RecursionError:
+            raise Malformed("exceeded max depth") from None
+        except (struct.error, binascii.Error, json.JSONDecodeError, OverflowError) as error:
             raise Malformed(str(error)) from error
 
     def has(self, definition: str) -> bool:
@@ -76,8 +82,8 @@ class Protobuf:
         if message is None:
             if not node.shape:
                 raise KeyError(f"{node.name} has no protobuf form")
-            message = self._messages[node.name] = Message()
-            message.fields = tuple(self._fields(node, node.shape))  # after it is known, for recursive kinds
+            fields = tuple(self._fields(node, node.shape))
+            message = self._messages[node.name] = Message(fields, node.name.rpartition(".")[2])  # whole: another thread may use it
         return message
 
     def _fields(self, node: Node, shape: Mapping[str, str]) -> Iterator[Field]:
@@ -138,8 +144,9 @@ class Protobuf:
 class Message:
     """Writes and reads the fields of one struct."""
 
-    def __init__(self, fields: tuple[Field, ...] = ()) -> None:
+    def __init__(self, fields: tuple[Field, ...] = (), name: str = "") -> None:
         self.fields = fields
+        self._name = name
         self._by_number: dict[int, Field] | None = None
 
     def write(self, value: Mapping[str, Any]) -> bytes:
@@ -165,13 +172,13 @@ class Message:
         if self._by_number is None:
             self._by_number = {field.number: field for field in self.fields}
         found: dict[str, Any] = {}
-        for number, wire, payload in _split(data):
+        for number, wire, payload in _split(data, self._name):
             field = self._by_number.get(number)
             if field is None:
                 continue
             if wire != field.codec.wire:
                 if not (field.is_list and wire == BYTES and field.codec.wire == VARINT):
-                    raise Malformed(f"field {number} ({field.name}) has wire type {wire}")
+                    raise Malformed(f"proto: wrong wireType = {wire} for field {field.name[:1].upper()}{field.name[1:]}")
                 found.setdefault(field.name, []).extend(field.codec.read(each, depth) for each in _varints(payload))
                 continue
             value = field.codec.read(payload, depth + 1)
@@ -198,22 +205,20 @@ def pack(api_version: str, kind: str, raw: bytes) -> bytes:
 def unpack(data: bytes) -> tuple[str, str, bytes]:
     """(apiVersion, kind, message). Raises Malformed."""
     if not data.startswith(MAGIC):
-        raise Malformed("the body does not begin with k8s\\x00")
+        raise Malformed(NO_MAGIC)
     api_version = kind = ""
     raw = b""
     try:
-        for number, wire, payload in _split(data[len(MAGIC) :]):
+        for number, wire, payload in _split(data[len(MAGIC) :], "Unknown"):
             if wire != BYTES:
-                raise Malformed(f"field {number} of the envelope has wire type {wire}")
+                continue
             if number == 1:
-                texts = {inner: text.decode() for inner, kind_of, text in _split(payload) if kind_of == BYTES}
+                texts = {inner: text.decode("utf-8", "replace") for inner, kind_of, text in _split(payload, "TypeMeta") if kind_of == BYTES}
                 api_version, kind = texts.get(1, ""), texts.get(2, "")
             elif number == 2:
                 raw = payload
-            elif number == 3 and payload:
-                raise Malformed(f"content encoding {payload.decode()} is not supported")
-    except (IndexError, UnicodeDecodeError) as error:
-        raise Malformed(str(error)) from error
+    except IndexError:
+        raise Malformed(CUT_SHORT) from None
     return api_version, kind, raw
 
 
@@ -248,7 +253,7 @@ def _read_varint(data: bytes, at: int) -> tuple[int, int]:
             return value & 0xFFFFFFFFFFFFFFFF, at
         shift += 7
         if shift > 63:
-            raise Malformed("an integer is longer than ten bytes")
+            raise Malformed("proto: integer overflow")
 
 
 def _varints(data: bytes) -> Iterator[int]:
@@ -258,28 +263,45 @@ def _varints(data: bytes) -> Iterator[int]:
         yield value
 
 
-def _split(data: bytes) -> Iterator[tuple[int, int, Any]]:
-    """(field number, wire type, payload) of each field."""
+def _split(data: bytes, name: str = "") -> Iterator[tuple[int, int, Any]]:
+    """(field number, wire type, payload) of each field of a message of that name; a group, which Kubernetes never
+    writes, has no payload. Raises Malformed, and IndexError at an end too early."""
     at, end = 0, len(data)
     while at < end:
         tag, at = _read_varint(data, at)
         number, wire = tag >> 3, tag & 7
-        payload: Any
-        if wire == VARINT:
-            payload, at = _read_varint(data, at)
-        elif wire == BYTES:
-            size, at = _read_varint(data, at)
-            if at + size > end:
-                raise Malformed("a field is cut short")
-            payload, at = data[at : at + size], at + size
-        elif wire in (FIXED64, FIXED32):
-            size = 8 if wire == FIXED64 else 4
-            if at + size > end:
-                raise Malformed("a field is cut short")
-            payload, at = data[at : at + size], at + size
-        else:
-            raise Malformed(f"wire type {wire} is not used by Kubernetes")
+        if wire == GROUP_END:
+            raise Malformed(f"proto: {name}: wiretype end group for non-group")
+        if not 0 < number < 1 << 31:
+            raise Malformed(f"proto: {name}: illegal tag {number} (wire type {wire})")
+        payload, at = _payload(data, at, wire) if wire != GROUP else (None, _behind_group(data, at))
         yield number, wire, payload
+
+
+def _payload(data: bytes, at: int, wire: int) -> tuple[Any, int]:
+    """(what a field holds, where the next begins)."""
+    if wire == VARINT:
+        return _read_varint(data, at)
+    if wire == BYTES:
+        size, at = _read_varint(data, at)
+    elif wire in (FIXED64, FIXED32):
+        size = 8 if wire == FIXED64 else 4
+    else:
+        raise Malformed(f"proto: illegal wireType {wire}")
+    if at + size > len(data):
+        raise Malformed(CUT_SHORT)
+    return data[at : at + size], at + size
+
+
+def _behind_group(data: bytes, at: int) -> int:
+    depth = 1
+    while depth:
+        tag, at = _read_varint(data, at)
+        if tag & 7 in (GROUP, GROUP_END):
+            depth += 1 if tag & 7 == GROUP else -1
+        else:
+            _, at = _payload(data, at, tag & 7)
+    return at
 
 
 def _tagged(number: int, codec: Codec, value: Any) -> bytes:
@@ -297,7 +319,7 @@ def _pair(data: bytes, depth: int, value: Codec) -> tuple[str, Any]:
     key, found = "", value.read(b"", depth) if value.wire == BYTES else value.zero
     for number, _, payload in _split(data):
         if number == 1:
-            key = payload.decode()
+            key = payload.decode("utf-8", "replace")
         elif number == 2:
             found = value.read(payload, depth)
     return key, found
@@ -310,7 +332,7 @@ def _signed(value: int, _: int) -> int:
     return value - (1 << 64) if value >> 63 else value
 
 
-_STRING = Codec(BYTES, lambda value: str(value).encode(), lambda data, _: data.decode(), "")
+_STRING = Codec(BYTES, lambda value: str(value).encode(), lambda data, _: data.decode("utf-8", "replace"), "")
 _BYTES = Codec(BYTES, lambda value: base64.b64decode(value), lambda data, _: base64.b64encode(data).decode())
 _INTEGER = Codec(VARINT, lambda value: _varint(int(value)), _signed, 0)
 _BOOLEAN = Codec(VARINT, lambda value: b"\x01" if value else b"\x00", lambda value, _: bool(value), False)
@@ -360,11 +382,11 @@ def _write_int_or_string(value: int | str) -> bytes:
 
 def _read_int_or_string(data: bytes, _: int) -> int | str:
     found = {number: payload for number, _, payload in _split(data)}
-    return found.get(3, b"").decode() if found.get(1) else _signed(found.get(2, 0), 0)
+    return found.get(3, b"").decode("utf-8", "replace") if found.get(1) else _signed(found.get(2, 0), 0)
 
 
 def _read_quantity(data: bytes, _: int) -> str:
-    return next((payload.decode() for number, _, payload in _split(data) if number == 1), "0")
+    return next((payload.decode("utf-8", "replace") for number, _, payload in _split(data) if number == 1), "0")
 
 
 _SPECIAL: Mapping[str, Codec] = {

@@ -11,6 +11,7 @@ from reconciler.api.admission import (
     resource_quota,
     service_account,
     storage_object_in_use_protection,
+    taint_nodes_by_condition,
     validating_policy,
     volume_claim_resize,
 )
@@ -24,6 +25,7 @@ def chain(*, mount_tokens: bool, schemas: Schemas) -> Chain:
             namespace_lifecycle.PLUGIN,
             limit_ranger.PLUGIN,
             service_account.plugin(mount_tokens=mount_tokens),
+            taint_nodes_by_condition.PLUGIN,
             pod_security.PLUGIN,
             priority.PODS,
             priority.PRIORITY_CLASSES,

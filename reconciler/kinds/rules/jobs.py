@@ -22,6 +22,7 @@ INDEXES_MOST_BYTES = 64 * 1024
 def job(obj: meta.Obj, old: meta.Obj | None) -> Iterator[FieldError]:
     """kube-apiserver looks at the spec of an updated job twice, and says what is wrong twice."""
     wanted = meta.spec(obj)
+    yield from _generated_selector(obj)
     if old is not None:
         yield from _job_spec(wanted)
     yield from _job_spec(wanted)
@@ -29,6 +30,26 @@ def job(obj: meta.Obj, old: meta.Obj | None) -> Iterator[FieldError]:
         yield from _pod_names(obj)
     else:
         yield from _update(wanted, meta.spec(old), suspended=bool(meta.spec(old).get("suspend")))
+
+
+def _generated_selector(obj: meta.Obj) -> Iterator[FieldError]:
+    """Unless the user selects by hand, labels and selector speak of the job itself."""
+    wanted = meta.spec(obj)
+    chosen = wanted.get("selector")
+    if wanted.get("manualSelector") or chosen is None:
+        return
+    labels = ((wanted.get("template") or {}).get("metadata") or {}).get("labels") or {}
+    own = {}
+    for prefix in ("", "batch.kubernetes.io/"):
+        for name, value in (("controller-uid", meta.uid(obj)), ("job-name", meta.name(obj))):
+            own[prefix + name] = value
+            path = f"spec.template.metadata.labels[{prefix}{name}]"
+            if prefix + name not in labels:
+                yield errors.required(path, f"must be '{value}'")
+            elif labels[prefix + name] != value:
+                yield errors.invalid(path, check.shown_labels(labels), f"must be '{value}'")
+    if templates.is_parseable(chosen) and not templates.parsed(chosen).matches(own):
+        yield errors.invalid("spec.selector", check.shown_selector(chosen), "`selector` not auto-generated")
 
 
 def _job_spec(wanted: Mapping[str, Any]) -> Iterator[FieldError]:

@@ -46,7 +46,7 @@ STRIPPED = fields.of(
     ("f:metadata",),
     *(("f:metadata", fields.field(name)) for name in SERVER_OWNED),
 )
-# What a write of a subresource cannot change; of any other status it is the spec.
+# What a write cannot change where it is not, of the object the status, of the status the spec.
 _IGNORED: Mapping[tuple[str, str], Fields] = {
     ("pods", "status"): fields.of(("f:spec",), ("f:metadata", "f:deletionTimestamp"), ("f:metadata", "f:ownerReferences")),
     ("pods", "resize"): fields.NONE,
@@ -54,6 +54,7 @@ _IGNORED: Mapping[tuple[str, str], Fields] = {
     ("volumeattachments.storage.k8s.io", "status"): fields.of(("f:spec",), ("f:metadata",)),
     ("flowschemas.flowcontrol.apiserver.k8s.io", "status"): fields.of(("f:spec",), ("f:metadata",)),
     ("prioritylevelconfigurations.flowcontrol.apiserver.k8s.io", "status"): fields.of(("f:spec",), ("f:metadata",)),
+    ("certificatesigningrequests.certificates.k8s.io", ""): fields.of(("f:spec",), ("f:status",)),
     ("certificatesigningrequests.certificates.k8s.io", "status"): fields.of(("f:spec",), ("f:status", "f:conditions")),
     ("certificatesigningrequests.certificates.k8s.io", "approval"): fields.of(("f:spec",), ("f:status", "f:certificate")),
 }

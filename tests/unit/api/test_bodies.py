@@ -10,7 +10,7 @@ from reconciler.model import errors
 
 
 def parse(text: str | bytes, content_type: str = "application/json") -> bodies.Body:
-    return bodies.parse(text.encode() if isinstance(text, str) else text, content_type, "ConfigMap")
+    return bodies.parse(text.encode() if isinstance(text, str) else text, content_type, bodies.Expected("v1", "ConfigMap"))
 
 
 def test_duplicate_keys_are_named_and_maps_merged() -> None:
