@@ -48,7 +48,7 @@ class Findings:
 
     def note_emptied(self, trail: "Trail | None", name: str) -> None:
         """Of a list in an item of another list nobody asks."""
-        names = (name,)
+        names: tuple[str, ...] = (name,)
         while trail is not None:
             trail, step = trail
             if isinstance(step, int):
