@@ -72,6 +72,7 @@ def run_beside(spec: dict[str, Any], channel: socket.socket, stdio: Sequence[int
         signal.set_wakeup_fd(-1)
         if not own_root:
             enter_cgroups(spec)
+            write("/proc/self/oom_score_adj", str(spec.get("oom_score_adj", 0)), optional=True)
         if target:
             linux.setns(os.pidfd_open(target), linux.CLONE_NEWPID | (0 if own_root else linux.CLONE_NEWNS))
         pid = linux.clone(extra | (linux.CLONE_NEWNS if own_root else 0))

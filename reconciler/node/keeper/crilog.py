@@ -32,6 +32,7 @@ class Stream:
     """Turns the bytes of one stream into entries; keeps less than a line between reads."""
 
     def __init__(self, name: str) -> None:
+        self.name = name
         self._full = f" {name} F ".encode()
         self._part = f" {name} P ".encode()
         self._rest = b""

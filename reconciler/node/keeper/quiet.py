@@ -75,9 +75,10 @@ class Loop:
             if callback is not None:
                 callback(descriptor)
 
-    def watch(self, descriptor: int, callback: Callable[[int], object]) -> None:
+    def watch(self, descriptor: int, callback: Callable[[int], object], events: int = select.POLLIN) -> None:
+        """Have `callback` called on `events`; with none of them only once the other end is gone."""
         self.callbacks[descriptor] = callback
-        self._poll.register(descriptor, select.POLLIN)
+        self._poll.register(descriptor, events)
 
     def unwatch(self, descriptor: int) -> None:
         if self.callbacks.pop(descriptor, None) is not None:

@@ -10,21 +10,26 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
 import os
+import select
 import time
 
 from reconciler.node.keeper import child, crilog, linux, quiet, work
 
-STARTED, CONSOLE, LOG = b"S", b"C", b"L"  # told by workers
+STARTED, CONSOLE, LOG, ATTACH = b"S", b"C", b"L", b"A"  # told by workers
 _READ_BYTES = 16384
+_COPY_BYTES = select.PIPE_BUF  # a pipe that polls writable takes as much at once
 _MAX_READS_AT_END = 64
 _MAX_EARLY_ENDS = 256
 _MAX_DESCRIPTORS = 4096
 
 
 class Running:
-    """One container. `private` holds its specification in memory that no file shows (a memfd)."""
+    """One container. `private` holds its specification in memory that no file shows (a memfd).
 
-    __slots__ = ("attempt", "log", "max_bytes", "max_files", "name", "path", "private", "rotating", "size", "stdin", "streams")
+    `copies` are the pipes of attached clients: descriptor -> name of the stream that is copied to it.
+    """
+
+    __slots__ = ("attempt", "copies", "log", "max_bytes", "max_files", "name", "path", "private", "rotating", "size", "stdin", "streams")
 
     def __init__(self, name: str, attempt: int, path: str, limits: tuple[int, int], private: int, log: int) -> None:
         self.name = name
@@ -37,6 +42,7 @@ class Running:
         self.rotating = False
         self.stdin = -1
         self.streams: dict[int, crilog.Stream] = {}
+        self.copies: dict[int, str] = {}
 
 
 class Shim(quiet.Loop):
@@ -49,6 +55,7 @@ class Shim(quiet.Loop):
         self.pause = 0
         self.running: dict[int, Running] = {}  # by PID
         self._streams: dict[int, Running] = {}  # by descriptor
+        self._copies: dict[int, Running] = {}  # by descriptor
         self._early: dict[int, int] = {}  # PIDs reaped before their worker told of them -> wait status
         self._destroying = False
 
@@ -73,6 +80,7 @@ class Shim(quiet.Loop):
     op_signal = work.send_signal
     op_remove = work.remove
     op_exec = work.execute
+    op_attach = work.attach
     op_socket = work.open_socket
 
     # Containers
@@ -97,6 +105,8 @@ class Shim(quiet.Loop):
             self._follow(self.running[pid], descriptors[0], "stdout")
         elif pid in self.running and kind == LOG:
             self._turn_to(self.running[pid], descriptors[0])
+        elif kind == ATTACH:
+            self._attach(self.running.get(pid), descriptors, give_input=fields[0] == b"1")
 
     def _follow(self, running: Running, descriptor: int, stream: str) -> None:
         os.set_blocking(descriptor, False)
@@ -106,14 +116,19 @@ class Shim(quiet.Loop):
 
     def _pump(self, descriptor: int) -> bool:
         """Copy what is there into the log; False once there is nothing now or for ever."""
+        running = self._streams[descriptor]
+        stream = running.streams[descriptor]
+        copies = [copy for copy, name in running.copies.items() if name == stream.name] if running.copies else []
+        if copies and not self._have_room(descriptor, copies):
+            return False
         try:
-            data = os.read(descriptor, _READ_BYTES)
+            data = os.read(descriptor, _COPY_BYTES if copies else _READ_BYTES)
         except BlockingIOError:
             return False
         except OSError:
             data = b""  # EIO: the last user of a terminal is gone
-        running = self._streams[descriptor]
-        stream = running.streams[descriptor]
+        for copy in copies:
+            self._copy(copy, data)
         entries = stream.entries(data) if data else stream.end()
         if entries:
             self._write(running, entries)
@@ -124,6 +139,68 @@ class Shim(quiet.Loop):
         del running.streams[descriptor], self._streams[descriptor]
         self._let_go(running)
         return False
+
+    # Attached clients. A client that takes its time holds up the container, as with any runtime; one that is gone does not.
+
+    def _attach(self, running: Running | None, descriptors: list[int], *, give_input: bool) -> None:
+        """Copy output to pipes from now on; with `give_input` the only other holder of the container's input is the client."""
+        names = {stream.name for stream in running.streams.values()} if running is not None else ()
+        for descriptor, name in zip(descriptors, ("stdout", "stderr"), strict=False):
+            if running is None or name not in names:
+                os.close(descriptor)  # the end of that stream is all there is to tell
+                continue
+            os.set_blocking(descriptor, False)
+            running.copies[descriptor] = name
+            self._copies[descriptor] = running
+            self.watch(descriptor, self._turned, 0)
+        if give_input and running is not None and running.stdin >= 0:
+            os.close(running.stdin)
+            running.stdin = -1
+
+    def _have_room(self, source: int, copies: list[int]) -> bool:
+        """Whether every copy takes a piece; if not, `source` is left alone until they do."""
+        full = [copy for copy in copies if not _polled(copy)]
+        for copy in full:
+            self.unwatch(copy)
+            self.watch(copy, self._turned, select.POLLOUT)
+        if full:
+            self.unwatch(source)
+        return not full
+
+    def _turned(self, copy: int) -> None:
+        """A copy has room again, or nobody reads it any more."""
+        running = self._copies[copy]
+        self.unwatch(copy)
+        if _polled(copy) & select.POLLERR:
+            self._detach(copy)
+        else:
+            self.watch(copy, self._turned, 0)
+        for source in running.streams:
+            if source not in self.callbacks:
+                self.watch(source, self._pump)
+
+    def _copy(self, copy: int, data: bytes) -> None:
+        """Nothing is the end of the stream."""
+        try:
+            if data:
+                os.write(copy, data)
+                return
+        except OSError:
+            pass
+        self._detach(copy)
+
+    def _detach(self, copy: int) -> None:
+        self.unwatch(copy)
+        del self._copies.pop(copy).copies[copy]
+        os.close(copy)
+
+    def let_go(self) -> None:
+        """In a worker that stays: what it holds a copy of must be able to end without it."""
+        for running in self.running.values():
+            if running.stdin >= 0:
+                os.close(running.stdin)
+        for copy in self._copies:
+            os.close(copy)
 
     def _write(self, running: Running, entries: bytes) -> None:
         """A full disk costs entries: a container never blocks on its log."""
@@ -181,6 +258,13 @@ class Shim(quiet.Loop):
             self.turn()
         if self._destroying:
             self.work_and_wait(work.finish, self)
+
+
+def _polled(descriptor: int) -> int:
+    """POLLOUT where a pipe takes a piece, POLLERR where nobody reads it."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    return next((events for _, events in poll.poll(0)), 0)
 
 
 def enter_sandbox(flags: int, share_pid: bool) -> int:

@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 PROTOCOL_VERSION = 1
 _IFREQ_FLAGS = struct.Struct("16sh14x")
 _SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
-_PRIVATE_KEYS = ("env", "cwd", "uid", "gid", "groups", "nested_user", "cgroups", "capabilities", "no_new_privileges", "seccomp")
+_PRIVATE_KEYS = (
+    "env", "cwd", "uid", "gid", "groups", "nested_user", "cgroups", "capabilities", "no_new_privileges", "seccomp", "oom_score_adj",
+    "tty", "stdin", "stdin_once",
+)  # fmt: skip
+_MAX_COPIES = 32  # of one container's output
 _LOST = "The container was lost with the shim of its pod"
 
 
@@ -274,8 +278,11 @@ def execute(shim: Shim, request: dict[str, Any], stdio: list[int], connection: s
     if found is None:
         raise wire.Refused("NotRunning", f"container {request['name']} is not running")
     pid, running = found
+    shim.let_go()
     record = folder_of(shim).container(running.name, running.attempt) or {}
-    spec = {**json.loads(os.pread(running.private, wire.MAX_BYTES, 0)), **request["spec"], "tty": not stdio}
+    spec = {**_private(running), **request["spec"], "tty": not stdio}
+    if not stdio:
+        spec["env"] = {"TERM": "xterm", **spec["env"]}
     try:
         program, channel = _fork_beside(pid if record.get("isolated") else 0, spec, stdio, linux.CLONE_PARENT)
     except OSError as error:
@@ -292,6 +299,32 @@ def execute(shim: Shim, request: dict[str, Any], stdio: list[int], connection: s
             raise wire.Refused("StartError", json.loads(data[1:])["message"])
         else:
             return {"exit_code": _wait_or_kill(program, connection)}
+
+
+def attach(shim: Shim, request: dict[str, Any], copies: list[int], connection: socket.socket) -> dict[str, Any]:
+    """Copy a container's output from now on to the pipes that came along (stdout, stderr); one that is closed is detached.
+
+    Answers with its terminal, or where `stdin` is asked for and it has one with its input. Input that is for one client
+    only is given away: it ends when that client closes it, or dies.
+    """
+    found = _running(shim, request["name"], int(request["attempt"]))
+    if found is None:
+        raise wire.Refused("NotRunning", f"container {request['name']} is not running")
+    pid, running = found
+    if len(running.copies) + len(copies) > _MAX_COPIES:
+        raise wire.Refused("Busy", f"container {request['name']} has as many clients attached as it may have")
+    spec = _private(running)
+    terminal = next(iter(running.streams), -1) if spec.get("tty") else -1
+    takes_input = bool(request.get("stdin") and spec.get("stdin")) and running.stdin >= 0
+    give = takes_input and bool(spec.get("stdin_once"))
+    tell(shim, f"A\0{pid}\0{int(give)}".encode(), copies)
+    handed = [terminal] if terminal >= 0 else [running.stdin] if takes_input else []
+    return {"tty": terminal >= 0, "stdin": takes_input, "descriptors": handed}
+
+
+def _private(running: Running) -> dict[str, Any]:
+    spec: dict[str, Any] = json.loads(os.pread(running.private, wire.MAX_BYTES, 0))
+    return spec
 
 
 def _wait_or_kill(pid: int, connection: socket.socket) -> int:

@@ -60,10 +60,11 @@ def specification(around: Surroundings, sandbox: types.SandboxSpec, spec: types.
     path = log_path(sandbox, spec.name, spec.attempt)
     description: dict[str, Any] = {
         "argv": argv,
-        "env": {"PATH": images.PATH, "HOSTNAME": sandbox.hostname} | dict(image.env) | dict(spec.env),
+        "env": _defaults(sandbox, spec) | dict(image.env) | dict(spec.env),
         "cwd": spec.working_dir or image.working_dir or "/",
         "tty": spec.tty,
         "stdin": spec.stdin,
+        "stdin_once": spec.stdin_once,
         "oom_score_adj": spec.resources.oom_score_adj,
         "no_new_privileges": security.no_new_privileges and not security.privileged,
         "cgroups": around.groups.launch(sandbox.uid, spec.name, spec.attempt, spec.resources),
@@ -75,6 +76,10 @@ def specification(around: Surroundings, sandbox: types.SandboxSpec, spec: types.
     if security.seccomp != "Unconfined" and not security.privileged:
         description["seccomp"] = seccomp.default_program(held)
     return description | _identity(around.mode, security, held, image) | _files(around, sandbox, spec, image)
+
+
+def _defaults(sandbox: types.SandboxSpec, spec: types.ContainerSpec) -> dict[str, str]:
+    return {"PATH": images.PATH, "HOSTNAME": sandbox.hostname} | ({"TERM": "xterm"} if spec.tty else {})
 
 
 def _plain(spec: types.ContainerSpec, image: images.Image) -> dict[str, Any]:

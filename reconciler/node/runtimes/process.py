@@ -12,7 +12,7 @@ import logging
 import os
 import signal as signals
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from reconciler.kit import tasks
 from reconciler.node import machine
 from reconciler.node.keeper import client, wire
 from reconciler.node.keeper import launch as keeper_launch
-from reconciler.node.runtimes import cgroups, images, launch, types
+from reconciler.node.runtimes import cgroups, images, launch, sessions, types
 
 log = logging.getLogger(__name__)
 
@@ -144,9 +144,7 @@ class ProcessRuntime:
         self, uid: str, name: str, command: Sequence[str], *, timeout_seconds: float, limit_bytes: int = 10_240
     ) -> types.ExecResult:
         """Raises RuntimeFailure where the program could not be started."""
-        container = self._sandboxes[uid].latest(name) if uid in self._sandboxes else None
-        if container is None or container.state != "running":
-            raise types.RuntimeFailure("NotRunning", f"container {name} is not running")
+        container = self._running(uid, name)
         read, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         os.set_blocking(write, True)
         null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
@@ -166,29 +164,11 @@ class ProcessRuntime:
             for descriptor in (read, write, null):
                 os.close(descriptor)
 
-    async def exec_streams(
-        self, uid: str, name: str, command: Sequence[str], descriptors: Sequence[int], console: Callable[[int], None] | None = None
-    ) -> int:
-        """Run a program on the caller's three descriptors, or with none of them on a terminal given to `console`."""
-        container = self._sandboxes[uid].latest(name) if uid in self._sandboxes else None
-        if container is None:
-            raise types.RuntimeFailure("NotRunning", f"container {name} is not running")
-        channel = await self._channel(self._shim(uid))
-        try:
-            request = {"op": "exec", "name": name, "attempt": container.attempt, "spec": {"argv": list(command)}}
-            await channel.send(request, descriptors)
-            while True:
-                answer, received = await channel.answer()
-                if received and console is not None:
-                    console(received[0])
-                if "exit_code" in answer:
-                    return int(answer["exit_code"])
-        except wire.Refused as error:
-            raise types.RuntimeFailure(error.reason, error.message) from error
-        except client.Gone as error:
-            raise types.RuntimeFailure("NotRunning", f"the shim of pod {uid} is gone") from error
-        finally:
-            channel.close()
+    async def run(self, uid: str, name: str, command: Sequence[str], streams: types.Streams) -> types.Session:
+        return await sessions.execute(self._shim(uid), self._running(uid, name), command, streams)
+
+    async def attach(self, uid: str, name: str, streams: types.Streams) -> types.Session:
+        return await sessions.attach(self._shim(uid), self._running(uid, name), streams)
 
     async def open_socket(
         self, uid: str, *, bind: tuple[str, int] | None = None, connect: tuple[str, int] | None = None, kind: str = "tcp"
@@ -216,14 +196,14 @@ class ProcessRuntime:
 
     # The keeper and its shims
 
+    def _running(self, uid: str, name: str) -> types.Container:
+        container = self._sandboxes[uid].latest(name) if uid in self._sandboxes else None
+        if container is None or container.state != "running":
+            raise types.RuntimeFailure("NotRunning", f"container {name} is not running")
+        return container
+
     def _shim(self, uid: str) -> Path:
         return self._settings.run_dir / "pods" / uid / "shim.sock"
-
-    async def _channel(self, path: Path) -> client.Channel:
-        try:
-            return await client.Channel.connect(path)
-        except client.Gone as error:
-            raise types.RuntimeFailure("NotRunning", str(error)) from error
 
     async def _ask_keeper(self, op: str, **fields: Any) -> dict[str, Any]:
         """A keeper that is gone is started again; one that says Busy is asked again."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 State = Literal["created", "running", "exited", "unknown"]
+Stream = Literal["stdout", "stderr"]
 LOST_EXIT_CODE = 137  # what Kubernetes reports with ContainerStatusUnknown
 
 
@@ -157,6 +158,37 @@ class Usage:
     write_bytes: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Streams:
+    """Which streams of a program a client wants; with `tty` stdout is a terminal's output, and there is no stderr."""
+
+    stdin: bool = False
+    stdout: bool = False
+    stderr: bool = False
+    tty: bool = False
+
+
+class Session(Protocol):
+    """A client connected to a program in a container."""
+
+    async def read(self, stream: Stream) -> bytes:
+        """The next piece of its output; b"" at the end, and for a stream that was not wanted."""
+
+    async def write(self, data: bytes) -> bool:
+        """Return once the program has taken its input; False where it does not read any."""
+
+    def end_input(self) -> None: ...
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Of its terminal, where it has one."""
+
+    async def ended(self) -> int | None:
+        """Its exit code, None where the client is attached to a container. Raises RuntimeFailure."""
+
+    async def close(self) -> None:
+        """Let go; a program that was run for the client is killed."""
+
+
 Listener = Callable[[str], None]  # called with a pod uid whose sandbox or containers changed; must not block
 
 
@@ -197,6 +229,12 @@ class Runtime(Protocol):
     async def exec(
         self, uid: str, name: str, command: Sequence[str], *, timeout_seconds: float, limit_bytes: int = 10_240
     ) -> ExecResult: ...
+
+    async def run(self, uid: str, name: str, command: Sequence[str], streams: Streams) -> Session:
+        """Run a program in a container for a client."""
+
+    async def attach(self, uid: str, name: str, streams: Streams) -> Session:
+        """Connect a client to the program that a container is."""
 
     async def open_socket(
         self, uid: str, *, bind: tuple[str, int] | None = None, connect: tuple[str, int] | None = None, kind: str = "tcp"
