@@ -54,7 +54,8 @@ class Channel:
         line = wire.encode({**message, "fds": len(descriptors)} if descriptors else dict(message))
         try:
             sent = socket.send_fds(self._sock, [line], list(descriptors)) if descriptors else 0
-            await self._loop.sock_sendall(self._sock, line[sent:])
+            if sent < len(line):  # even sending nothing fails where the answer is there already
+                await self._loop.sock_sendall(self._sock, line[sent:])
         except OSError as error:
             raise Gone("the connection broke") from error
 

@@ -16,6 +16,7 @@ from reconciler.node.runtimes import process, types
 MODES = ("root", "userns", "plain")
 STRENGTH = {mode: -n for n, mode in enumerate(MODES)}
 PATIENCE_SECONDS = 20.0
+UID = f"u{os.getpid()}"  # names control groups, which the whole machine shares
 
 
 class Bench:
@@ -29,20 +30,20 @@ class Bench:
         self.runtime = process.ProcessRuntime(settings)
         self.settings = settings
 
-    async def sandbox(self, uid: str = "u1", **more: Any) -> types.Sandbox:
+    async def sandbox(self, uid: str = UID, **more: Any) -> types.Sandbox:
         spec = types.SandboxSpec(uid=uid, namespace="default", name=uid, hostname=uid, log_dir=self.folder / "logs" / uid, **more)
         return await self.runtime.start_sandbox(spec)
 
-    async def start(self, *command: str, uid: str = "u1", attempt: int = 0, name: str = "main", **more: Any) -> types.Container:
+    async def start(self, *command: str, uid: str = UID, attempt: int = 0, name: str = "main", **more: Any) -> types.Container:
         spec = types.ContainerSpec(name=name, attempt=attempt, image="host", command=command, **more)
         return await self.runtime.start_container(uid, spec)
 
-    def container(self, uid: str = "u1", name: str = "main") -> types.Container:
+    def container(self, uid: str = UID, name: str = "main") -> types.Container:
         found = self.runtime.sandboxes()[uid].latest(name)
         assert found is not None
         return found
 
-    async def ended(self, uid: str = "u1", name: str = "main") -> types.Container:
+    async def ended(self, uid: str = UID, name: str = "main") -> types.Container:
         await self.until(lambda: self.container(uid, name).state not in ("created", "running"))
         return self.container(uid, name)
 
@@ -51,7 +52,7 @@ class Bench:
             while not fulfilled():  # noqa: ASYNC110 - what is waited for has no event
                 await asyncio.sleep(0.005)
 
-    def log(self, uid: str = "u1", name: str = "main", attempt: int = 0) -> list[str]:
+    def log(self, uid: str = UID, name: str = "main", attempt: int = 0) -> list[str]:
         path = self.runtime.log_path(uid, name, attempt)
         assert path is not None
         return [line.split(" ", 3)[3] for line in path.read_text().splitlines()]
@@ -85,7 +86,7 @@ async def test_runs_logs_and_tells_the_end(bench: Bench) -> None:
     assert (ended.state, ended.exit_code, ended.signal) == ("exited", 3, 0)
     assert sorted(bench.log()) == ["err", "hi", "out"]
     assert 0 < ended.started_at <= ended.finished_at
-    assert "u1" in bench.told
+    assert UID in bench.told
 
 
 async def test_an_attempt_starts_once(bench: Bench) -> None:
@@ -95,7 +96,7 @@ async def test_an_attempt_starts_once(bench: Bench) -> None:
     assert first.pid == second.pid
     assert (await bench.start("sh", "-c", script)).pid == first.pid
     await bench.until(lambda: bench.log())
-    await bench.runtime.signal("u1", "main", 0, "KILL")
+    await bench.runtime.signal(UID, "main", 0, "KILL")
     assert (await bench.ended()).signal == 9
     again = await bench.start("sh", "-c", script)
     assert again.state == "exited"
@@ -108,10 +109,10 @@ async def test_signals_and_what_is_left_behind(bench: Bench) -> None:
     started = await bench.start("sh", "-c", "trap 'echo term; exit 0' TERM; sleep 1000 & echo $!; while :; do sleep 0.02; done")
     await bench.until(lambda: bench.log())
     children = _descendants(started.pid)
-    await bench.runtime.signal("u1", "main", 0, "TERM")
+    await bench.runtime.signal(UID, "main", 0, "TERM")
     assert (await bench.ended()).exit_code == 0
     assert bench.log()[-1] == "term"
-    await bench.runtime.signal("u1", "main", 0, "KILL")
+    await bench.runtime.signal(UID, "main", 0, "KILL")
     await bench.until(lambda: not any(map(_lives, children)))
 
 
@@ -126,16 +127,16 @@ async def test_a_program_that_is_not_there(bench: Bench) -> None:
 async def test_programs_beside_a_container(bench: Bench) -> None:
     await bench.sandbox()
     await bench.start("sleep", "1000", env=(("COLOUR", "red"),))
-    result = await bench.runtime.exec("u1", "main", ["sh", "-c", "echo $COLOUR; exit 4"], timeout_seconds=10)
+    result = await bench.runtime.exec(UID, "main", ["sh", "-c", "echo $COLOUR; exit 4"], timeout_seconds=10)
     assert (result.exit_code, result.output) == (4, b"red\n")
-    slow = await bench.runtime.exec("u1", "main", ["sh", "-c", "echo begun; sleep 1000"], timeout_seconds=1.5)
+    slow = await bench.runtime.exec(UID, "main", ["sh", "-c", "echo begun; sleep 1000"], timeout_seconds=1.5)
     assert (slow.timed_out, slow.output) == (True, b"begun\n")
-    long = await bench.runtime.exec("u1", "main", ["sh", "-c", "head -c 100000 /dev/zero"], timeout_seconds=10, limit_bytes=10)
+    long = await bench.runtime.exec(UID, "main", ["sh", "-c", "head -c 100000 /dev/zero"], timeout_seconds=10, limit_bytes=10)
     assert (long.exit_code, len(long.output)) == (0, 10)
     with pytest.raises(types.RuntimeFailure, match="executable file not found"):
-        await bench.runtime.exec("u1", "main", ["no-such-program"], timeout_seconds=10)
+        await bench.runtime.exec(UID, "main", ["no-such-program"], timeout_seconds=10)
     with pytest.raises(types.RuntimeFailure, match="is not running"):
-        await bench.runtime.exec("u1", "other", ["true"], timeout_seconds=10)
+        await bench.runtime.exec(UID, "other", ["true"], timeout_seconds=10)
 
 
 async def test_a_terminal(bench: Bench) -> None:
@@ -161,27 +162,27 @@ async def test_removing_leaves_nothing(bench: Bench) -> None:
     running = await bench.start("sleep", "1000")
     await bench.start("true", name="other")
     await bench.ended(name="other")
-    await bench.runtime.remove_container("u1", "other", 0)
-    assert bench.runtime.sandboxes()["u1"].latest("other") is None
-    await bench.runtime.stop_sandbox("u1")
-    await bench.until(lambda: not bench.runtime.sandboxes()["u1"].ready)
+    await bench.runtime.remove_container(UID, "other", 0)
+    assert bench.runtime.sandboxes()[UID].latest("other") is None
+    await bench.runtime.stop_sandbox(UID)
+    await bench.until(lambda: not bench.runtime.sandboxes()[UID].ready)
     assert bench.log() == []
     await bench.until(lambda: bench.container().state == "exited")
-    await bench.runtime.remove_sandbox("u1")
-    await bench.runtime.remove_sandbox("u1")
+    await bench.runtime.remove_sandbox(UID)
+    await bench.runtime.remove_sandbox(UID)
     assert bench.runtime.sandboxes() == {}
     assert not _lives(running.pid)
     assert not _lives(sandbox.pid)
     assert not any((bench.folder / "run" / "pods").iterdir())
-    assert _groups("pod-u1") == []
+    assert _groups(f"pod-{UID}") == []
 
 
 async def test_sockets_inside_a_pod(bench: Bench) -> None:
     await bench.sandbox()
-    listening = await bench.runtime.open_socket("u1", bind=("127.0.0.1", 0))
+    listening = await bench.runtime.open_socket(UID, bind=("127.0.0.1", 0))
     os.close(listening)
     with pytest.raises(types.RuntimeFailure):
-        await bench.runtime.open_socket("u1", bind=("203.0.113.1", 80))
+        await bench.runtime.open_socket(UID, bind=("203.0.113.1", 80))
 
 
 async def test_isolation(bench: Bench) -> None:
@@ -198,7 +199,7 @@ async def test_isolation(bench: Bench) -> None:
     await bench.start("sh", "-c", script)
     await bench.ended()
     text = "\n".join(bench.log())
-    assert "u1\nwritable\n1\n" in text
+    assert f"{UID}\nwritable\n1\n" in text
     assert all(part in text for part in ("NoNewPrivs:\t1", "Seccomp:\t2", "CapEff:\t00000000a80425fb", "refused", "ro"))
     assert ":99999:" not in text  # a line of the shadow file
     assert not os.path.exists("/new")  # noqa: ASYNC240

@@ -7,7 +7,7 @@ import pathlib
 import pytest
 
 from reconciler.node.runtimes import process, types
-from tests.conformance.runtime.test_runtimes import PATIENCE_SECONDS, Bench, bench  # noqa: F401 - a fixture
+from tests.conformance.runtime.test_runtimes import PATIENCE_SECONDS, UID, Bench, bench  # noqa: F401 - a fixture
 
 ALL = types.Streams(stdin=True, stdout=True, stderr=True)
 TERMINAL = types.Streams(stdin=True, stdout=True, tty=True)
@@ -35,7 +35,7 @@ async def until(session: types.Session, words: bytes) -> bytes:
 async def test_a_program_with_pipes(bench: Bench) -> None:  # noqa: F811
     await bench.sandbox()
     await bench.start("sleep", "1000")
-    session = await bench.runtime.run("u1", "main", ["sh", "-c", "cat; echo bad >&2; exit 7"], ALL)
+    session = await bench.runtime.run(UID, "main", ["sh", "-c", "cat; echo bad >&2; exit 7"], ALL)
     amount = os.urandom(300_000)
     writing = asyncio.create_task(session.write(amount))
     read = b""
@@ -51,7 +51,7 @@ async def test_a_program_with_pipes(bench: Bench) -> None:  # noqa: F811
 async def test_a_program_that_leaves_another_one_behind(bench: Bench) -> None:  # noqa: F811
     await bench.sandbox()
     await bench.start("sleep", "1000")
-    session = await bench.runtime.run("u1", "main", ["sh", "-c", "sleep 1000 & echo done"], ALL)
+    session = await bench.runtime.run(UID, "main", ["sh", "-c", "sleep 1000 & echo done"], ALL)
     assert await whole(session) == b"done\n"
     assert await session.ended() == 0
     await session.close()
@@ -61,7 +61,7 @@ async def test_a_program_on_a_terminal(bench: Bench) -> None:  # noqa: F811
     await bench.sandbox()
     await bench.start("sleep", "1000")
     script = "trap 'stty size; exit 5' WINCH; test -t 0 && echo $TERM; while :; do sleep 0.05; done"
-    session = await bench.runtime.run("u1", "main", ["sh", "-c", script], TERMINAL)
+    session = await bench.runtime.run(UID, "main", ["sh", "-c", script], TERMINAL)
     await until(session, b"xterm")
     session.resize(132, 43)
     assert b"43 132" in await whole(session)
@@ -73,7 +73,7 @@ async def test_a_client_that_goes_takes_its_program_along(bench: Bench, tmp_path
     await bench.sandbox()
     await bench.start("sleep", "1000")
     for streams in (ALL, TERMINAL):
-        session = await bench.runtime.run("u1", "main", ["sh", "-c", "trap '' HUP; echo here; sleep 7654"], streams)
+        session = await bench.runtime.run(UID, "main", ["sh", "-c", "trap '' HUP; echo here; sleep 7654"], streams)
         await until(session, b"here")
         await session.close()
         await bench.until(lambda: not _running("sleep 7654"))
@@ -82,30 +82,30 @@ async def test_a_client_that_goes_takes_its_program_along(bench: Bench, tmp_path
 async def test_a_program_that_is_not_there(bench: Bench) -> None:  # noqa: F811
     await bench.sandbox()
     await bench.start("sleep", "1000")
-    session = await bench.runtime.run("u1", "main", ["no-such-program"], ALL)
+    session = await bench.runtime.run(UID, "main", ["no-such-program"], ALL)
     with pytest.raises(types.RuntimeFailure, match="executable file not found"):
         await session.ended()
     await session.close()
     with pytest.raises(types.RuntimeFailure, match="is not running"):
-        await bench.runtime.run("u1", "other", ["true"], ALL)
+        await bench.runtime.run(UID, "other", ["true"], ALL)
     with pytest.raises(types.RuntimeFailure, match="is not running"):
-        await bench.runtime.attach("u1", "other", ALL)
+        await bench.runtime.attach(UID, "other", ALL)
 
 
 async def test_attached_to_pipes_by_several_and_again(bench: Bench) -> None:  # noqa: F811
     await bench.sandbox()
     await bench.start(*ECHO, stdin=True)
-    first = await bench.runtime.attach("u1", "main", ALL)
-    second = await bench.runtime.attach("u1", "main", types.Streams(stdout=True))
+    first = await bench.runtime.attach(UID, "main", ALL)
+    second = await bench.runtime.attach(UID, "main", types.Streams(stdout=True))
     assert await first.write(b"one\n")
     assert not await second.write(b"no\n")
     for session in (first, second):
         await until(session, b"got one")
     await first.close()
-    again = await bench.runtime.attach("u1", "main", ALL)
+    again = await bench.runtime.attach(UID, "main", ALL)
     await again.write(b"two\n")
     await until(second, b"got two")
-    await bench.runtime.signal("u1", "main", 0, "KILL")
+    await bench.runtime.signal(UID, "main", 0, "KILL")
     for session in (again, second):
         await whole(session)
         assert await session.ended() is None
@@ -116,8 +116,8 @@ async def test_attached_to_pipes_by_several_and_again(bench: Bench) -> None:  # 
 async def test_input_for_one_client_ends_with_it(bench: Bench) -> None:  # noqa: F811
     await bench.sandbox()
     await bench.start(*ECHO, stdin=True, stdin_once=True)
-    beside = await bench.runtime.run("u1", "main", ["sleep", "1000"], ALL)  # what it inherits must not hold the input open
-    session = await bench.runtime.attach("u1", "main", ALL)
+    beside = await bench.runtime.run(UID, "main", ["sleep", "1000"], ALL)  # what it inherits must not hold the input open
+    session = await bench.runtime.attach(UID, "main", ALL)
     await session.write(b"last\n")
     session.end_input()
     assert await whole(session) == b"got last\nover\n"
@@ -129,14 +129,14 @@ async def test_input_for_one_client_ends_with_it(bench: Bench) -> None:  # noqa:
 async def test_attached_to_a_terminal_across_daemons(bench: Bench) -> None:  # noqa: F811
     await bench.sandbox()
     await bench.start("sh", "-c", "trap 'stty size' WINCH; while :; do read line; echo \"got $line\"; done", stdin=True, tty=True)
-    first = await bench.runtime.attach("u1", "main", TERMINAL)
+    first = await bench.runtime.attach(UID, "main", TERMINAL)
     await first.write(b"one\n")
     await until(first, b"got one")
     await first.close()
     await bench.runtime.close()
     bench.runtime = process.ProcessRuntime(bench.settings)
     await bench.runtime.open(bench.told.append)
-    second = await bench.runtime.attach("u1", "main", TERMINAL)
+    second = await bench.runtime.attach(UID, "main", TERMINAL)
     second.resize(90, 30)
     await second.write(b"two\n")
     await until(second, b"30 90")
@@ -146,8 +146,8 @@ async def test_attached_to_a_terminal_across_daemons(bench: Bench) -> None:  # n
 async def test_a_slow_client_gets_everything_and_a_dead_one_stops_nobody(bench: Bench) -> None:  # noqa: F811
     await bench.sandbox()
     await bench.start("sh", "-c", "read go; head -c 3000000 /dev/zero; echo; echo end", stdin=True)
-    slow = await bench.runtime.attach("u1", "main", ALL)
-    dead = await bench.runtime.attach("u1", "main", ALL)
+    slow = await bench.runtime.attach(UID, "main", ALL)
+    dead = await bench.runtime.attach(UID, "main", ALL)
     await slow.write(b"go\n")
     await asyncio.wait_for(dead.read("stdout"), PATIENCE_SECONDS)
     await dead.close()
