@@ -20,11 +20,10 @@ import apsw
 from reconciler.kit import tasks
 from reconciler.kit.clock import Clock
 from reconciler.store import compaction, disk, lock, measures, mvcc, snapshot, watch, writer
-from reconciler.store.lease import Leases
+from reconciler.store.expiry import Expiry
 from reconciler.store.pipeline import Pipeline
 from reconciler.store.reserve import Reserve
 from reconciler.store.types import (
-    MAX_OPERATIONS,
     Closed,
     Compacted,
     Entry,
@@ -35,14 +34,12 @@ from reconciler.store.types import (
     Operation,
     Provenance,
     Range,
-    Remove,
     Watch,
 )
 
 log = logging.getLogger(__name__)
 
 CHAIN = 256  # records that `chain` returns at most
-BOOKMARK_SECONDS = 10.0
 RESTOCK_SECONDS = 1.0  # how often a full journal looks for space
 SWITCH_INTERVAL_SECONDS = 0.0001  # Python's 5 ms would be added to every commit beside a busy event loop
 
@@ -63,17 +60,16 @@ class LocalJournal:
         self._state = mvcc.State(loaded.lives, loaded.revision + 1)
         self._oldest = loaded.oldest
         self._hub = watch.Hub()
-        self._leases = Leases()
-        self._leases_changed = asyncio.Event()
-        self._pipeline = Pipeline(self._state, loaded.revision, self._published, self._leases.ttl_seconds)
+        self._expiry = Expiry(clock, self.commit)
+        self._pipeline = Pipeline(self._state, loaded.revision, self._published, self._expiry.leases.ttl_seconds)
         self._compacting = asyncio.Lock()
         self._tasks = tasks.Tasks()
         self._restocking: asyncio.Task[None] | None = None
         self._history_bytes = loaded.history_bytes
         for lease, ttl_seconds in loaded.ttl_seconds.items():
-            self._leases.grant(lease, ttl_seconds, clock.monotonic())
+            self._expiry.grant(lease, ttl_seconds)
         for live in loaded.lives:
-            self._leases.attach(live.entry.lease, live.entry.key)
+            self._expiry.leases.attach(live.entry.lease, live.entry.key)
 
     @classmethod
     async def open(
@@ -83,7 +79,7 @@ class LocalJournal:
         *,
         quota_bytes: int = 0,
         die: Callable[[str], None] = die,
-        bookmark_seconds: float = BOOKMARK_SECONDS,
+        bookmark_seconds: float = watch.BOOKMARK_SECONDS,
     ) -> "LocalJournal":
         """Open or make the journal in `folder`. Raises Locked, Corrupt, JournalError."""
         held = lock.Lock(folder)
@@ -109,8 +105,8 @@ class LocalJournal:
         self._pipeline.start(self._writer.submit)
         if not reserve.stocked:
             self._filled()
-        self._tasks.start(self._expire(), "journal-leases")
-        self._tasks.start(self._bookmark(bookmark_seconds), "journal-bookmarks")
+        self._tasks.start(self._expiry.run(), "journal-leases")
+        self._tasks.start(self._hub.bookmarks(self._clock, bookmark_seconds, lambda: self._state.revision), "journal-bookmarks")
         measures.sizes(*disk.sizes(connection))
         measures.HAS_LEADER.set(1)
 
@@ -141,7 +137,7 @@ class LocalJournal:
             if change.previous is not None and step.durable:
                 self._history_bytes += len(change.previous.value or b"")
             if change.entry.lease or (change.previous is not None and change.previous.lease):
-                self._leases.follow(change)
+                self._expiry.leases.follow(change)
         self._hub.publish([step.change for step in steps], self._state.revision)
 
     async def get(self, key: str, revision: int = 0) -> Entry | None:
@@ -182,51 +178,14 @@ class LocalJournal:
         if ttl_seconds <= 0:
             raise ValueError(f"a lease lasts longer than {ttl_seconds} seconds")
         lease = await self._pipeline.unique()
-        self._leases.grant(lease, ttl_seconds, self._clock.monotonic())
-        self._leases_changed.set()
+        self._expiry.grant(lease, ttl_seconds)
         return lease
 
     async def keep_alive(self, lease: int) -> None:
-        self._leases.keep_alive(lease, self._clock.monotonic())
+        self._expiry.keep_alive(lease)
 
     async def revoke(self, lease: int) -> None:
-        try:
-            await self._end_lease(lease, "revoked")
-        finally:
-            self._leases_changed.set()  # what could not be removed yet is left to `_expire`
-
-    async def _end_lease(self, lease: int, why: str) -> None:
-        self._leases.end(lease)
-        provenance = Provenance("journal/lease", f"lease {lease} {why}")
-        await self.commit((), provenance)  # behind every write that still names the lease
-        keys = self._leases.keys(lease)
-        for start in range(0, len(keys), MAX_OPERATIONS):
-            await self.commit([Remove(key) for key in keys[start : start + MAX_OPERATIONS]], provenance)
-        self._leases.drop(lease)
-
-    async def _expire(self) -> None:
-        while True:
-            self._leases_changed.clear()
-            try:
-                while expired := self._leases.expired(self._clock.monotonic()):
-                    await self._end_lease(expired[0], "expired")
-            except Full:
-                await self._clock.sleep(RESTOCK_SECONDS)
-                continue
-            deadline = self._leases.next_deadline()
-            waits: set[asyncio.Future[Any]] = {asyncio.ensure_future(self._leases_changed.wait())}
-            if deadline is not None:
-                waits.add(asyncio.ensure_future(self._clock.sleep(deadline - self._clock.monotonic())))
-            try:
-                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for wait in waits:
-                    wait.cancel()
-
-    async def _bookmark(self, interval_seconds: float) -> None:
-        while True:
-            await self._clock.sleep(interval_seconds)
-            self._hub.bookmark(self._state.revision)
+        await self._expiry.revoke(lease)
 
     async def compact(self, revision: int) -> None:
         if revision > self._state.revision:

@@ -7,11 +7,13 @@ history; the journal hands in what a new watcher missed.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
+from reconciler.kit.clock import Clock
 from reconciler.store.types import Batch, Change, Compacted
 
 PENDING_CHANGES = 16_384  # per watcher
+BOOKMARK_SECONDS = 10.0
 
 
 class Watcher:
@@ -114,6 +116,12 @@ class Hub:
             for watcher in watchers:
                 if watcher.idle and watcher.revision < revision:
                     watcher.feed(batch)
+
+    async def bookmarks(self, clock: Clock, interval_seconds: float, revision: Callable[[], int]) -> None:
+        """Send one now and then until cancelled."""
+        while True:
+            await clock.sleep(interval_seconds)
+            self.bookmark(revision())
 
     def close(self, error: Exception) -> None:
         """End every watch."""

@@ -8,6 +8,7 @@ import pytest
 
 from reconciler.kit.clock import SystemClock
 from reconciler.store.local import LocalJournal
+from reconciler.store.memory import MemoryJournal
 from reconciler.store.types import (
     MAX_OPERATIONS,
     MAX_VALUE_BYTES,
@@ -31,7 +32,13 @@ async def local(folder: Path) -> Journal:
     return await LocalJournal.open(folder / "journal", SystemClock(), bookmark_seconds=0.05)
 
 
-JOURNALS: dict[str, Callable[[Path], Awaitable[Journal]]] = {"local": local}
+async def memory(folder: Path) -> Journal:
+    journal = MemoryJournal(SystemClock())
+    journal.start(bookmark_seconds=0.05)
+    return journal
+
+
+JOURNALS: dict[str, Callable[[Path], Awaitable[Journal]]] = {"local": local, "memory": memory}
 WHY = Provenance("user/admin", "testing", 0, "apps/web.yaml:1")
 
 
@@ -317,6 +324,7 @@ async def test_provenance_of_live_objects_outlives_compaction(journal: Journal) 
     assert await journal.provenance("replicasets/web-1") == ()
 
 
+@pytest.mark.parametrize("journal", ["local"], indirect=True)  # one in memory has no file
 async def test_snapshots_are_taken_while_writes_go_on(journal: Journal, tmp_path: Path) -> None:
     await put(journal, "a", b"1")
 
