@@ -19,6 +19,7 @@ VERBS = {
     "status": "is the folder applied, is everything healthy, and if not, why",
     "diff": "what applying a folder would change",
     "check": "validate a folder without a server; for continuous integration",
+    "render": "print the documents of a folder as they would be applied, kustomizations built",
     "explain": "what the controllers plan for an object and what they wait on",
     "why": "from a pod or a PID back to the file and line that caused it",
     "kubeconfig": "print the kubeconfig that kubectl needs",

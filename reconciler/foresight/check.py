@@ -25,18 +25,18 @@ class Found:
 
 def read(path: Path) -> wanted.Wanted:
     """The objects that a folder wants, and the problems of files and of documents as a whole."""
-    return wanted.Resolver(_roster()).resolve(_files(path))
+    return wanted.Resolver(_roster()).resolve(files(path))
 
 
 def check(path: Path) -> Found:
     """Every problem of a folder, down to single fields, ordered by place; its own definitions are taken into account."""
-    files = _files(path)
+    found = files(path)
     schemas = Schemas(definitions.load(), definitions.shapes())
-    resolved = wanted.Resolver(_roster()).resolve(files)
+    resolved = wanted.Resolver(_roster()).resolve(found)
     defined = list(_defined(resolved, schemas))
     roster = _roster().with_kinds(defined)
     if defined:
-        resolved = wanted.Resolver(roster).resolve(files)
+        resolved = wanted.Resolver(roster).resolve(found)
     problems = set(resolved.problems)
     for identity, document in resolved.documents.items():
         problems.update(review.review(document, _kind(roster, document), schemas, identity.namespace))
@@ -63,8 +63,9 @@ def _roster() -> Roster:
     return kinds.builtin().with_kinds([sync.KIND])
 
 
-def _files(path: Path) -> list[load.File]:
+def files(path: Path) -> list[load.File]:
+    """What each file of a folder says, and each directory that is a kustomization."""
     scan = folder.Folder(path).scan()
     if scan.missing or scan.unreadable:
         return [load.refused(str(path), scan.unreadable or "does not exist")]
-    return list(scan.files.values())
+    return [file for _, file in sorted(scan.files.items())]

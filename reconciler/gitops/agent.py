@@ -218,7 +218,7 @@ class Agent:
             old = before.documents.get(identity)
             if old is document:
                 continue
-            if old is not None and (old.digest, old.path) == (document.digest, document.path):
+            if old is not None and (old.digest, old.home) == (document.digest, document.home):
                 if identity in self._refused:
                     self._touched.add(identity)  # its problems are on other lines now
                 continue
@@ -260,7 +260,7 @@ class Agent:
         if self._cache.roster is not self._roster:
             self._prune_at = self._clock.monotonic() + self._pace.prune_seconds
             return
-        self._doubted = frozenset(problem.path for problem in self._problems())
+        self._doubted = self._doubtful()
         decision = gitops.prunes(self._context(), self._doubted, self._look.scan.closed)
         self._kept = decision.kept
         outcome = await self._performer.run(decision.todo, self._wanted, self._roster)
@@ -301,6 +301,11 @@ class Agent:
     def _problems(self) -> list[load.Problem]:
         return sorted({*self._wanted.problems, *itertools.chain.from_iterable(self._refused.values())})
 
+    def _doubtful(self) -> frozenset[str]:
+        """The files with problems, and the kustomizations whose documents were refused."""
+        homes = {self._wanted.documents[identity].home for identity in self._refused if identity in self._wanted.documents}
+        return frozenset({problem.path for problem in self._problems()} | homes)
+
     def _states(self) -> tuple[str, str]:
         """(sync status, health status) in Argo CD's words."""
         state = self._publisher.status.state
@@ -315,7 +320,7 @@ class Agent:
 
     async def _publish(self, began: float) -> None:
         problems = self._problems()
-        if self._kept and self._doubted != frozenset(problem.path for problem in problems) and self._prune_at == NEVER:
+        if self._kept and self._doubted != self._doubtful() and self._prune_at == NEVER:
             self._prune_at = self._clock.monotonic() + self._pace.prune_seconds
         if self._changes:
             metrics.DURATION.labels("Sync", self._name, "").observe(self._clock.monotonic() - began)

@@ -6,6 +6,9 @@ Hidden names are skipped (.git, editors' swap files, the ..data of a mounted Con
 and loops among them are not. Nothing here raises for what the disk does: an unreadable file or directory is a
 problem of its own, and a root that is gone or unreadable is named in the scan.
 
+A directory with a kustomization file is one unit (units.py): it counts as a file, and what is below it is not read
+for itself.
+
 Blocking; the agent runs it in a thread. What the documents mean is decided elsewhere.
 """
 
@@ -16,14 +19,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from reconciler.gitops import git, load
+from reconciler.gitops import git, load, units
+from reconciler.gitops.kustomize import spec
+from reconciler.gitops.stamps import YOUNG_SECONDS, Stamp, stamp
 
 SUFFIXES = (".yaml", ".yml", ".json")
 MAX_FILES = 50_000
 MAX_DEPTH = 40  # of directories
-YOUNG_SECONDS = 0.05  # a file written so recently may be written again without its stamp showing it
-
-Stamp = tuple[int, int, int, int, int]  # device, inode, size, mtime_ns, ctime_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class Scan:
     closed: tuple[str, ...] = ()
     directories: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     young: bool = False
+    blobs: Mapping[str, bytes] = field(default_factory=dict)  # git's hash of each file that was read
 
 
 class _TooMany(Exception):
@@ -53,6 +56,7 @@ class Folder:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._known: dict[str, tuple[Stamp | None, load.File]] = {}
+        self._units = units.Builder(root)
 
     def scan(self) -> Scan:
         walk = _Walk(self.root)
@@ -68,31 +72,41 @@ class Folder:
             return Scan(unreadable=f"{self.root}: {error.strerror}")
         young = False
         known: dict[str, tuple[Stamp | None, load.File]] = {}
-        for path, stamp in sorted(found.items()):
+        for path, seen in sorted(found.items()):
             before = self._known.get(path)
-            if before is not None and before[0] == stamp:
+            if before is not None and before[0] == seen:
                 known[path] = before
                 continue
-            known[path], unsettled = self._read(path, stamp)
+            known[path], unsettled = self._read(path, seen)
             young = young or unsettled
         self._known = known
         files = {path: file for path, (_, file) in known.items()}
         files.update((problem.path, load.File(problem.path, problems=(problem,))) for problem in walk.problems)
-        return Scan(files, closed=tuple(walk.closed), directories=walk.directories, young=young)
+        blobs = {path: file.blob for path, file in files.items()}
+        if not walk.units:
+            return Scan(files, closed=tuple(walk.closed), directories=walk.directories, young=young, blobs=blobs)
+        built = self._units.scan(walk.units)
+        return Scan(
+            {**files, **built.files},
+            closed=tuple(walk.closed),
+            directories={**built.directories, **walk.directories},
+            young=young or built.young,
+            blobs={**built.blobs, **blobs},
+        )
 
-    def _read(self, path: str, stamp: Stamp) -> tuple[tuple[Stamp | None, load.File], bool]:
+    def _read(self, path: str, seen: Stamp) -> tuple[tuple[Stamp | None, load.File], bool]:
         """What to remember of a file, without a stamp where it must be read again; and whether that should be soon."""
-        if stamp[2] > load.MAX_FILE_BYTES:
-            return (stamp, load.refused(path, load.too_large(stamp[2]))), False
+        if seen[2] > load.MAX_FILE_BYTES:
+            return (seen, load.refused(path, load.too_large(seen[2]))), False
         try:
             with open(self.root / path, "rb") as opened:
                 data = opened.read(load.MAX_FILE_BYTES + 1)
-                after = _stamp(os.fstat(opened.fileno()))
+                after = stamp(os.fstat(opened.fileno()))
         except OSError as error:
             return (None, load.refused(path, f"cannot be read: {error.strerror}")), False
-        unsettled = after != stamp or 0 <= time.time() - stamp[4] / 1e9 < YOUNG_SECONDS
+        unsettled = after != seen or 0 <= time.time() - seen[4] / 1e9 < YOUNG_SECONDS
         file = dataclasses.replace(load.parse(path, data), blob=git.blob(data))
-        return (None if unsettled else stamp, file), unsettled
+        return (None if unsettled else seen, file), unsettled
 
 
 class _Walk:
@@ -102,6 +116,7 @@ class _Walk:
         self._root = root
         self._count = 0
         self.closed: list[str] = []
+        self.units: list[str] = []  # directories with a kustomization file
         self.directories: dict[str, tuple[int, int]] = {}
         self.problems: list[load.Problem] = []
 
@@ -110,10 +125,15 @@ class _Walk:
         top = os.stat(self._root)
         yield from self._directory(self._root, "", ((top.st_dev, top.st_ino),))
 
-    def _directory(self, directory: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, Stamp]]:
+    def _directory(
+        self, directory: Path, prefix: str, above: tuple[tuple[int, int], ...], *, in_unit: bool = False
+    ) -> Iterator[tuple[str, Stamp]]:
         with os.scandir(directory) as listing:
             self.directories[str(directory)] = above[-1]
             entries = sorted(listing, key=lambda entry: entry.name)
+        if any(entry.name in spec.NAMES and entry.is_file() for entry in entries):
+            self.units.append(prefix.removesuffix("/"))
+            in_unit = True
         for entry in entries:
             if entry.name.startswith("."):
                 continue
@@ -123,7 +143,9 @@ class _Walk:
                 continue
             try:
                 if entry.is_dir():
-                    yield from self._below(entry, path, above)
+                    yield from self._below(entry, path, above, in_unit=in_unit)
+                elif in_unit:
+                    continue
                 elif path.endswith(SUFFIXES) and entry.is_file():
                     yield from self._file(entry, path)
                 elif path.endswith(SUFFIXES) and entry.is_symlink():
@@ -135,9 +157,11 @@ class _Walk:
         self._count += 1
         if self._count > MAX_FILES:
             raise _TooMany
-        yield path, _stamp(entry.stat())
+        yield path, stamp(entry.stat())
 
-    def _below(self, entry: "os.DirEntry[str]", path: str, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, Stamp]]:
+    def _below(
+        self, entry: "os.DirEntry[str]", path: str, above: tuple[tuple[int, int], ...], *, in_unit: bool
+    ) -> Iterator[tuple[str, Stamp]]:
         status = entry.stat()
         identity = (status.st_dev, status.st_ino)
         if identity in above:
@@ -146,7 +170,7 @@ class _Walk:
             self._refuse(path, f"is nested deeper than {MAX_DEPTH} directories and not read")
             return
         try:
-            yield from self._directory(Path(entry.path), path + "/", (*above, identity))
+            yield from self._directory(Path(entry.path), path + "/", (*above, identity), in_unit=in_unit)
         except OSError as error:
             self._refuse(path, f"the directory cannot be listed: {error.strerror}")
 
@@ -161,7 +185,3 @@ def _is_text(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _stamp(status: os.stat_result) -> Stamp:
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

@@ -53,10 +53,16 @@ class Document:
     chunk: yaml.Chunk
     skip: int = 0  # number of the value within the chunk, where `...` lines separate several
     prefix: tuple[yaml.Step, ...] = ()  # path of the object within that value, where a List holds it
+    unit: str = ""  # the kustomization file that made this of it; "" where the file itself is applied
 
     @property
     def source(self) -> str:
         return f"{self.path}:{self.line}"
+
+    @property
+    def home(self) -> str:
+        """The file whose word it is that the object is wanted."""
+        return self.unit or self.path
 
     def problem(self, message: str, field: str = "") -> Problem:
         """A problem of this document, placed at the field such as spec.containers[0].image."""
@@ -75,7 +81,19 @@ class File:
 
 
 def parse(path: str, data: bytes) -> File:
-    """The documents and problems of a file; `path` is only named in them."""
+    """The documents of a file, in the form that is applied, and its problems; `path` is only named in them."""
+    return applicable(read(path, data))
+
+
+def applicable(file: File) -> File:
+    """A file as `read`, its documents in the form that is applied."""
+    found = [normal(document) for document in file.documents]
+    documents = tuple(one for one in found if isinstance(one, Document))
+    return File(file.path, documents, (*file.problems, *(one for one in found if isinstance(one, Problem))), file.blob)
+
+
+def read(path: str, data: bytes, *, words_are_text: bool = False) -> File:
+    """The documents of a file as they are written, and its problems; `words_are_text` as yaml.Chunk has it."""
     if len(data) > MAX_FILE_BYTES:
         return refused(path, too_large(len(data)))
     try:
@@ -86,7 +104,7 @@ def parse(path: str, data: bytes) -> File:
         return File(path, problems=(Problem(path, line, column, "this byte is not UTF-8: save the file as UTF-8"),))
     documents: list[Document] = []
     problems: list[Problem] = []
-    for number, found in enumerate(_documents(path, text)):
+    for number, found in enumerate(_documents(path, text, words_are_text)):
         if number == MAX_DOCUMENTS:
             return refused(path, f"more than {MAX_DOCUMENTS} documents: split the file")
         if isinstance(found, Problem):
@@ -119,9 +137,9 @@ def steps(field: str) -> tuple[yaml.Step, ...]:
     return tuple(found)
 
 
-def _documents(path: str, text: str) -> Iterator[Document | Problem | None]:
+def _documents(path: str, text: str, words_are_text: bool) -> Iterator[Document | Problem | None]:
     """What the documents come to, None for an empty one."""
-    for chunk in yaml.split(text):
+    for chunk in yaml.split(text, words_are_text=words_are_text):
         if isinstance(chunk, yaml.Invalid):
             yield _problem(path, chunk)
             continue
@@ -145,19 +163,19 @@ def _objects(path: str, chunk: yaml.Chunk, skip: int, place: yaml.Place, value: 
         return
     kind = value.get("kind")
     if not (isinstance(kind, str) and kind.endswith("List") and isinstance(value.get("items"), list)):
-        yield _document(Document(path, place[0], value, "", chunk, skip))
+        yield Document(path, place[0], value, "", chunk, skip)
         return
     inherited = {} if kind == "List" else {"apiVersion": value.get("apiVersion"), "kind": kind.removesuffix("List")}
     for number, item in enumerate(value["items"]):
         prefix: tuple[yaml.Step, ...] = ("items", number)
         line, column = yaml.locate(chunk, prefix, skip)
         if isinstance(item, dict):
-            yield _document(Document(path, line, {**inherited, **item}, "", chunk, skip, prefix))
+            yield Document(path, line, {**inherited, **item}, "", chunk, skip, prefix)
         else:
             yield Problem(path, line, column, "an item of a List must be an object", f"items[{number}]")
 
 
-def _document(raw: Document) -> Document | Problem:
+def normal(raw: Document) -> Document | Problem:
     """The document in the form that is applied, or what is wrong with its head."""
     body = raw.body
     for field in ("apiVersion", "kind"):
@@ -177,7 +195,7 @@ def _document(raw: Document) -> Document | Problem:
             return raw.problem("must be a mapping of strings to strings", f"metadata.{field}")
     kept = {key: value for key, value in metadata.items() if key not in _SERVER_FIELDS}
     body = {**{key: value for key, value in body.items() if key != "status"}, "metadata": kept}
-    return Document(raw.path, raw.line, body, digest(body), raw.chunk, raw.skip, raw.prefix)
+    return Document(raw.path, raw.line, body, digest(body), raw.chunk, raw.skip, raw.prefix, raw.unit)
 
 
 def _wrong_name(metadata: Mapping[str, Any], field: str) -> str:

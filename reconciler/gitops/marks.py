@@ -20,7 +20,7 @@ from reconciler.model.schema import Schemas
 
 MANAGER = "reconciler-gitops"
 SYNC = "reconciler.dev/sync"  # label: the Sync that keeps the object
-SOURCE = "reconciler.dev/source"  # annotation: the file, relative to the Sync's folder
+SOURCE = "reconciler.dev/source"  # annotation: the file or kustomization, relative to the Sync's folder
 DIGEST = "reconciler.dev/digest"  # annotation: of the document that was applied
 PRUNE = "reconciler.dev/prune"  # annotation that a document may carry: "disabled" keeps the object when its document goes
 OWN = (SYNC, SOURCE, DIGEST)
@@ -32,7 +32,7 @@ def marked(document: load.Document, kind: Kind, namespace: str, sync: str) -> di
     metadata = {
         **meta.meta(body),
         "labels": {**meta.labels(body), SYNC: sync},
-        "annotations": {**meta.annotations(body), SOURCE: document.path, DIGEST: document.digest},
+        "annotations": {**meta.annotations(body), SOURCE: document.home, DIGEST: document.digest},
     }
     if namespace:
         metadata["namespace"] = namespace

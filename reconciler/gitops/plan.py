@@ -87,7 +87,7 @@ def prunes(context: Context, unsure: frozenset[str] = frozenset(), closed: tuple
     unsure = unsure | context.wanted.unsure
     inventory = dict(owned(context.view, context.roster, context.sync))
     homes = {marks.source(obj) for obj in inventory.values()}
-    present = {document.path for document in context.wanted.documents.values()} | unsure
+    present = {document.home for document in context.wanted.documents.values()} | unsure
     doubt = _Doubt(unsure, closed, unsure - homes, present)
     deletes: list[plan.Delete] = []
     kept: list[Kept] = []
@@ -194,8 +194,8 @@ def _difference(context: Context, identity: Identity, document: load.Document, b
         return "drift: somebody removed our annotations"
     if annotations[marks.DIGEST] != document.digest:
         return f"{document.source} changed"
-    if annotations[marks.SOURCE] != document.path:
-        return f"moved from {marks.source(live)} to {document.path}"
+    if annotations[marks.SOURCE] != document.home:
+        return f"moved from {marks.source(live)} to {document.home}"
     digest, settled = context.accepted.get(identity, ("", fields.NONE))
     if digest == document.digest and settled == ours:
         return ""

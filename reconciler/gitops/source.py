@@ -60,11 +60,12 @@ class Source:
 
     def origin(self, document: load.Document) -> str:
         """Where a document comes from, for its provenance: "apps/web.yaml:12 (commit 1a2b3c4d5e6f)"."""
+        made = f"{document.source} by {document.unit}" if document.unit else document.source
         if not self._commit:
-            return document.source
-        committed = self._indexed[1].get(self._prefix + document.path)
+            return made
+        committed = self._indexed[1].get(os.path.normpath(self._prefix + document.path))
         relation = "commit" if committed == self._blobs.get(document.path) else "uncommitted, after"
-        return f"{document.source} ({relation} {self._commit[:SHORT]})"
+        return f"{made} ({relation} {self._commit[:SHORT]})"
 
     def _look(self) -> Look:
         scan = self._folder.scan()
@@ -73,7 +74,7 @@ class Source:
         if scan.unreadable:
             return Look(scan, report.Halt("SourceUnreadable", f"{scan.unreadable}; nothing is deleted"))
         self._read_checkout()
-        self._blobs = {path: file.blob for path, file in scan.files.items()}
+        self._blobs = scan.blobs
         return Look(scan, commit=self._commit)
 
     def _places(self, scan: folder.Scan) -> Iterable[watch.Place]:

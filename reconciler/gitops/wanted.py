@@ -5,7 +5,7 @@ refused both. A file with a problem is `unsure`: what it once defined may be mea
 is ever pruned.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -69,7 +69,7 @@ class Resolver:
         self,
         documents: dict[Identity, load.Document],
         disputed: Mapping[Identity, list[load.Document]],
-        resolved: Iterable["_Resolved"],
+        resolved: Collection["_Resolved"],
     ) -> Wanted:
         problems = {problem for one in resolved for problem in one.problems}
         for identity, found in disputed.items():
@@ -78,7 +78,9 @@ class Resolver:
         promised = _promised(documents) if unknown else set()
         problems.update(_unknown_kind(document, self.roster) for document in unknown if _type(document) not in promised)
         undefined = tuple(document for document in unknown if _type(document) in promised)
-        unsure = {problem.path for problem in problems} | {document.path for document in undefined}
+        unsure = {problem.path for problem in problems} | {document.home for document in undefined}
+        unsure |= {one.file.path for one in resolved if one.problems or one.unknown}
+        unsure |= {document.home for found in disputed.values() for document in found}
         return Wanted(documents, frozenset(disputed), tuple(sorted(problems)), undefined, frozenset(unsure))
 
     def _file(self, file: load.File) -> "_Resolved":

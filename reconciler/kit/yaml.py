@@ -43,6 +43,7 @@ _FIXED: dict[str, Any] = {
     **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), -math.inf),
     **dict.fromkeys((".nan", ".NaN", ".NAN"), math.nan),
 }
+_WORDS = frozenset(text for text, value in _FIXED.items() if isinstance(value, bool) and text.lower() not in ("true", "false"))
 _INTEGER = re.compile(r"[-+]?(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]+|0|[1-9][0-9]*)\Z")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
 _COLON = "found unexpected ':'"
@@ -66,23 +67,27 @@ class Invalid(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """The text of one document and the line of the file that it starts on, from 1."""
+    """The text of one document and the line of the file that it starts on, from 1.
+
+    With `words_are_text` yes, no, on, off, y and n are strings, as kustomize's reader has it.
+    """
 
     text: str
     line: int
+    words_are_text: bool = False
 
 
-def split(text: str) -> Iterator[Chunk | Invalid]:
+def split(text: str, *, words_are_text: bool = False) -> Iterator[Chunk | Invalid]:
     """The documents of a stream, and an Invalid for each separator line that kubectl refuses."""
     line, start = 1, 0
     for separator in _SEPARATOR.finditer(text):
-        yield Chunk(text[start : separator.start()], line)
+        yield Chunk(text[start : separator.start()], line, words_are_text)
         line += text.count("\n", start, separator.start())
         rest = separator.group(1).strip()
         if rest and not rest.startswith("#"):
             yield Invalid(f"{rest!r} cannot follow the separator ---: begin the document on the next line", line, 4)
         start = separator.end()
-    yield Chunk(text[start:], line)
+    yield Chunk(text[start:], line, words_are_text)
 
 
 def build(chunk: Chunk, repeats: list[str] | None = None) -> Iterator[tuple[Place, Any]]:
@@ -155,6 +160,7 @@ class _Builder:
 
     def __init__(self, chunk: Chunk, places: dict[tuple[Step, ...], Place] | None, repeats: list[str] | None = None) -> None:
         self._line = chunk.line
+        self._texts = _WORDS if chunk.words_are_text else frozenset()
         self._places = places
         self._repeats = repeats
         self._text = _SURROGATES.sub(_joined, chunk.text)
@@ -299,7 +305,7 @@ class _Builder:
         text: str = event.value
         tag = event.tag
         if tag is None:
-            value = scalar(text) if event.implicit[0] else text
+            value = scalar(text) if event.implicit[0] and text not in self._texts else text
         elif not tag.startswith(_TAG):
             return text
         else:
