@@ -106,7 +106,7 @@ def security(pod: meta.Obj, wanted: Mapping[str, Any]) -> types.Security:
     groups = [int(group) for group in outer.get("supplementalGroups") or ()]
     if outer.get("fsGroup") is not None:
         groups.append(int(outer["fsGroup"]))
-    capabilities = merged.get("capabilities") or {}
+    capabilities, profile = merged.get("capabilities") or {}, merged.get("seccompProfile") or {}
     return types.Security(
         uid=None if uid is None else int(uid),
         gid=None if gid is None else int(gid),
@@ -116,7 +116,8 @@ def security(pod: meta.Obj, wanted: Mapping[str, Any]) -> types.Security:
         read_only_root=bool(merged.get("readOnlyRootFilesystem")),
         add_capabilities=tuple(capabilities.get("add") or ()),
         drop_capabilities=tuple(capabilities.get("drop") or ()),
-        seccomp=str((merged.get("seccompProfile") or {}).get("type") or "RuntimeDefault"),
+        seccomp=profile.get("type") or "RuntimeDefault",
+        seccomp_profile=str(profile.get("localhostProfile") or ""),
     )
 
 

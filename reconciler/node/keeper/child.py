@@ -127,6 +127,8 @@ def _execute(spec: dict[str, Any], channel: socket.socket, stdio: Sequence[int])
     os.umask(0o022)
     argv = spec["argv"]
     program = _find(argv[0], environment.get("PATH", _DEFAULT_PATH))
+    if spec.get("seccomp") and spec.get("no_new_privileges"):
+        _confine(spec)  # as late as possible: the profile is the program's, not this one's
     try:
         os.execve(program, argv, environment)  # noqa: S606 - the container's own program
     except OSError as error:
@@ -280,13 +282,20 @@ def _become(spec: dict[str, Any]) -> dict[str, str]:
             os.setgroups(spec["groups"])
         effective_gid = account_gid if gid is None else gid
         os.setresgid(effective_gid, effective_gid, effective_gid)
-    if spec.get("seccomp"):
-        linux.install_seccomp(binascii.a2b_base64(spec["seccomp"]))
+    if spec.get("seccomp") and not spec.get("no_new_privileges"):
+        _confine(spec)  # later it would be forbidden
     if uid is not None and spec.get("nested_user") is None:
         os.setresuid(uid, uid, uid)
     if mask is not None and not uid:
         linux.set_capabilities(mask)
     return environment
+
+
+def _confine(spec: dict[str, Any]) -> None:
+    try:
+        linux.install_seccomp(binascii.a2b_base64(spec["seccomp"]))
+    except OSError as error:
+        raise Failure("CreateContainerError", f"installing the seccomp filter: {error.strerror}") from error
 
 
 def _nest_user(uid: int, gid: int) -> None:

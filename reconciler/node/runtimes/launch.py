@@ -26,6 +26,7 @@ class Surroundings:
     layers_dir: Path
     hidden: tuple[str, ...]
     groups: cgroups.Groups
+    profiles: tuple[Path, ...] = ()  # where seccomp profiles are
     log_max_bytes: int = LOG_MAX_BYTES
     log_max_files: int = LOG_MAX_FILES
 
@@ -71,15 +72,26 @@ def specification(around: Surroundings, sandbox: types.SandboxSpec, spec: types.
         "log": {"path": str(path), "max_bytes": around.log_max_bytes, "max_files": around.log_max_files},
         "note": {"image": spec.image, "image_id": image.id},
     }
+    description["seccomp"] = _filter(around, security, held)
     if around.mode == "plain":
         return description | _plain(spec, image)
-    if security.seccomp != "Unconfined" and not security.privileged:
-        description["seccomp"] = seccomp.default_program(held)
     return description | _identity(around.mode, security, held, image) | _files(around, sandbox, spec, image)
 
 
 def _defaults(sandbox: types.SandboxSpec, spec: types.ContainerSpec) -> dict[str, str]:
     return {"PATH": images.PATH, "HOSTNAME": sandbox.hostname} | ({"TERM": "xterm"} if spec.tty else {})
+
+
+def _filter(around: Surroundings, security: types.Security, held: frozenset[str]) -> str:
+    """The seccomp filter, "" for none. A profile that is asked for and cannot be had is never replaced by another."""
+    if security.privileged or security.seccomp == "Unconfined":
+        return ""
+    if security.seccomp == "RuntimeDefault":
+        return seccomp.default_program(held) if around.mode != "plain" else ""
+    try:
+        return seccomp.local_program(security.seccomp_profile, around.profiles)
+    except seccomp.Unusable as error:
+        raise types.RuntimeFailure("CreateContainerError", str(error)) from error
 
 
 def _plain(spec: types.ContainerSpec, image: images.Image) -> dict[str, Any]:

@@ -29,6 +29,7 @@ RETRY_SECONDS = 0.2
 BUSY_ATTEMPTS = 25
 BUSY_DELAY_SECONDS = 0.02
 MAX_READ_BYTES = 65536
+KUBELET_PROFILES = Path("/var/lib/kubelet/seccomp")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,7 +278,8 @@ class ProcessRuntime:
         mode: launch.Mode = settings.mode or abilities["mode"]
         hidden = (str(settings.data_dir), str(settings.run_dir), *settings.hidden)
         groups = cgroups.detect(abilities["cgroup"]) if mode != "plain" or abilities["uid"] == 0 else cgroups.Groups({})
-        return launch.Surroundings(mode, settings.data_dir / "layers", hidden, groups)
+        profiles = settings.data_dir / "seccomp", KUBELET_PROFILES
+        return launch.Surroundings(mode, settings.data_dir / "layers", hidden, groups, profiles)
 
     async def _adopt(self, pod: Mapping[str, Any]) -> None:
         uid = pod["uid"]

@@ -1,116 +1,166 @@
-"""The RuntimeDefault seccomp filter: containerd's default profile as a BPF program.
+"""Which system calls a container may make: containerd's default profile, or an OCI profile from a file.
 
-The profile is an allow-list that grows with capabilities. Here it is said the other way round, as what is refused
-with EPERM (clone3 with ENOSYS, so that libraries fall back to clone, whose flags can be read): the kernel's list
-of system calls grows, and what is dangerous in it is known. System calls of another architecture end the process.
+The default is an allow-list: what the table of system calls does not know, or what is refused here, is answered with
+EPERM (clone3 with ENOSYS, so that libraries fall back to clone, whose flags can be read). Capabilities lift refusals.
+Differs from containerd in one way: 32-bit programs on a 64-bit machine are ended, for only native numbers are known.
 """
 
 import base64
 import functools
+import json
 import platform
-import struct
-from collections.abc import Collection
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
-_EPERM, _ENOSYS = 1, 38
-_ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
+from reconciler.node.runtimes import bpf, syscalls
+
+MAX_PROFILE_BYTES = 1 << 20
 _NAMESPACES = 0x7E020000  # CLONE_NEW* but for NEWTIME, which clone cannot carry
-_AUDIT_ARCHITECTURE = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-_X32_BIT = 0x40000000
-
-# name: (x86_64, aarch64); -1 where the architecture has none
-_NUMBERS = {
-    "clone": (56, 220), "clone3": (435, 435), "unshare": (272, 97), "setns": (308, 268), "mount": (165, 40), "umount2": (166, 39),
-    "pivot_root": (155, 41), "open_tree": (428, 428), "move_mount": (429, 429), "fsopen": (430, 430), "fsconfig": (431, 431),
-    "fsmount": (432, 432), "fspick": (433, 433), "mount_setattr": (442, 442), "quotactl": (179, 60), "quotactl_fd": (443, 443),
-    "sethostname": (170, 161), "setdomainname": (171, 162), "swapon": (167, 224), "swapoff": (168, 225), "reboot": (169, 142),
-    "kexec_load": (246, 104), "kexec_file_load": (320, 294), "init_module": (175, 105), "finit_module": (313, 273),
-    "delete_module": (176, 106), "create_module": (174, -1), "get_kernel_syms": (177, -1), "query_module": (178, -1),
-    "iopl": (172, -1), "ioperm": (173, -1), "acct": (163, 89), "settimeofday": (164, 170), "clock_settime": (227, 112),
-    "adjtimex": (159, 171), "clock_adjtime": (305, 266), "bpf": (321, 280), "perf_event_open": (298, 241), "lookup_dcookie": (212, 18),
-    "fanotify_init": (300, 262), "open_by_handle_at": (304, 265), "add_key": (248, 217), "request_key": (249, 218), "keyctl": (250, 219),
-    "userfaultfd": (323, 282), "syslog": (103, 116), "vhangup": (153, 58), "nfsservctl": (180, 42), "_sysctl": (156, -1),
-    "uselib": (134, -1),
-    "ustat": (136, -1), "sysfs": (139, -1), "vserver": (236, -1), "move_pages": (279, 239), "mbind": (237, 235),
-    "set_mempolicy": (238, 237), "get_mempolicy": (239, 236), "migrate_pages": (256, 238), "io_uring_setup": (425, 425),
-    "io_uring_enter": (426, 426), "io_uring_register": (427, 427), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271),
-    "ptrace": (101, 117), "kcmp": (312, 272), "chroot": (161, 51), "personality": (135, 92),
-}  # fmt: skip
-
-# What a capability lifts from the refusals.
-_LIFTED_BY = {
-    "SYS_ADMIN": (
-        "clone", "clone3", "unshare", "setns", "mount", "umount2", "pivot_root", "open_tree", "move_mount", "fsopen", "fsconfig", "fsmount",
-        "fspick", "mount_setattr", "quotactl", "quotactl_fd", "sethostname", "setdomainname", "bpf", "perf_event_open", "lookup_dcookie",
-        "fanotify_init", "syslog",
-    ),
-    "SYS_CHROOT": ("chroot",),
-    "SYS_BOOT": ("reboot", "kexec_load", "kexec_file_load"),
-    "SYS_MODULE": ("init_module", "finit_module", "delete_module"),
-    "SYS_PTRACE": ("ptrace", "kcmp", "process_vm_readv", "process_vm_writev"),
-    "SYS_RAWIO": ("iopl", "ioperm"),
-    "SYS_PACCT": ("acct",),
-    "SYS_TIME": ("settimeofday", "clock_settime", "adjtimex", "clock_adjtime"),
-    "SYS_NICE": ("move_pages", "mbind", "set_mempolicy", "get_mempolicy", "migrate_pages"),
-    "SYS_TTY_CONFIG": ("vhangup",),
-    "SYSLOG": ("syslog",),
-    "BPF": ("bpf",),
-    "PERFMON": ("perf_event_open",),
-    "DAC_READ_SEARCH": ("open_by_handle_at",),
-}  # fmt: skip
-_NEVER_REFUSED = {"ptrace", "process_vm_readv", "process_vm_writev", "kcmp"}  # since Linux 4.8 the kernel's own checks hold
 _PERSONALITIES = (0x0, 0x0008, 0x20000, 0x20008, 0xFFFFFFFF)
+_AF_ALG, _AF_VSOCK = 38, 40
+
+_REFUSED = """
+_sysctl acct add_key afs_syscall bpf chroot clock_settime create_module delete_module fanotify_init file_getattr file_setattr
+finit_module fsconfig fsmount fsopen fspick get_kernel_syms get_mempolicy getpmsg init_module io_uring_enter io_uring_register
+io_uring_setup ioperm iopl kcmp kexec_file_load kexec_load keyctl lookup_dcookie lsm_get_self_attr lsm_list_modules lsm_set_self_attr
+mbind migrate_pages mount mount_setattr move_mount move_pages nfsservctl open_by_handle_at open_tree open_tree_attr perf_event_open
+pidfd_getfd pivot_root process_madvise putpmsg query_module quotactl quotactl_fd reboot request_key security set_mempolicy
+set_mempolicy_home_node setdomainname sethostname setns settimeofday swapoff swapon sysfs syslog tuxcall umount2 unshare uselib
+userfaultfd ustat vhangup vserver
+"""
+_LIFTED_BY = {
+    "BPF": "bpf",
+    "DAC_READ_SEARCH": "open_by_handle_at",
+    "PERFMON": "perf_event_open",
+    "SYSLOG": "syslog",
+    "SYS_ADMIN": """
+        bpf clone clone3 fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie lsm_get_self_attr lsm_list_modules lsm_set_self_attr
+        mount mount_setattr move_mount open_tree perf_event_open quotactl quotactl_fd setdomainname sethostname setns syslog umount2 unshare
+        """,
+    "SYS_BOOT": "reboot",
+    "SYS_CHROOT": "chroot",
+    "SYS_MODULE": "delete_module finit_module init_module",
+    "SYS_NICE": "get_mempolicy mbind set_mempolicy set_mempolicy_home_node",
+    "SYS_PACCT": "acct",
+    "SYS_PTRACE": "kcmp pidfd_getfd process_madvise",
+    "SYS_RAWIO": "ioperm iopl",
+    "SYS_TIME": "clock_settime settimeofday",
+    "SYS_TTY_CONFIG": "vhangup",
+}
+_CONDITIONAL: Mapping[str, tuple[bpf.Rule, ...]] = {
+    "clone": (bpf.Rule(bpf.ALLOW, (bpf.Condition(0, "MASKED_EQ", _NAMESPACES),)),),
+    "clone3": (bpf.Rule(bpf.ERRNO | bpf.ENOSYS),),
+    "personality": tuple(bpf.Rule(bpf.ALLOW, (bpf.Condition(0, "EQ", value),)) for value in _PERSONALITIES),
+    "socket": (bpf.Rule(bpf.ALLOW, (bpf.Condition(0, "NE", _AF_ALG), bpf.Condition(0, "NE", _AF_VSOCK))),),
+}
+_ALLOW = (bpf.Rule(bpf.ALLOW),)
+
+_ACTIONS = {
+    "SCMP_ACT_ALLOW": bpf.ALLOW,
+    "SCMP_ACT_ERRNO": bpf.ERRNO,
+    "SCMP_ACT_KILL": bpf.KILL_THREAD,
+    "SCMP_ACT_KILL_PROCESS": bpf.KILL_PROCESS,
+    "SCMP_ACT_KILL_THREAD": bpf.KILL_THREAD,
+    "SCMP_ACT_LOG": bpf.LOG,
+    "SCMP_ACT_TRACE": bpf.TRACE,
+    "SCMP_ACT_TRAP": bpf.TRAP,
+}
+_OPERATORS: Mapping[str, bpf.Operator] = {
+    "SCMP_CMP_EQ": "EQ",
+    "SCMP_CMP_GE": "GE",
+    "SCMP_CMP_GT": "GT",
+    "SCMP_CMP_LE": "LE",
+    "SCMP_CMP_LT": "LT",
+    "SCMP_CMP_MASKED_EQ": "MASKED_EQ",
+    "SCMP_CMP_NE": "NE",
+}
+
+
+class Unusable(Exception):
+    """A profile cannot be had; the message names the file and what is wrong with it."""
 
 
 @functools.lru_cache(maxsize=64)
 def default_program(capabilities: frozenset[str], machine: str = "") -> str:
     """The filter for a container with these capabilities (without CAP_), base64; "" on an architecture without one."""
     machine = machine or platform.machine()
-    if machine not in _AUDIT_ARCHITECTURE:
+    if machine not in bpf.ARCHITECTURES:
         return ""
-    return base64.b64encode(_assemble(_refused(capabilities), machine)).decode()
+    lifted = {name for capability in capabilities for name in _LIFTED_BY.get(capability, "").split()}
+    allowed: dict[str, tuple[bpf.Rule, ...]] = dict.fromkeys(syscalls.ALL.difference(_REFUSED.split()), _ALLOW)
+    return _program({**allowed, **_CONDITIONAL, **dict.fromkeys(lifted, _ALLOW)}, bpf.ERRNO | bpf.EPERM, machine)
 
 
-def _refused(capabilities: Collection[str]) -> frozenset[str]:
-    lifted = {name for capability in capabilities for name in _LIFTED_BY.get(capability, ())}
-    return frozenset(_NUMBERS) - lifted - _NEVER_REFUSED
+def local_program(profile: str, folders: Iterable[Path], machine: str = "") -> str:
+    """The filter that the file `profile` below one of `folders` describes, base64. Raises Unusable."""
+    machine = machine or platform.machine()
+    if machine not in bpf.ARCHITECTURES:
+        raise Unusable(f"seccomp profiles cannot be used on {machine}")
+    path = _find(profile, tuple(folders))
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_PROFILE_BYTES + 1)
+        if len(text) > MAX_PROFILE_BYTES:
+            raise ValueError(f"it is larger than {MAX_PROFILE_BYTES} bytes")
+        return _parse(json.loads(text), machine)
+    except OSError as error:
+        raise Unusable(f'cannot load seccomp profile "{path}": {error.strerror}') from error
+    except KeyError as error:
+        raise Unusable(f'cannot load seccomp profile "{path}": {error} is missing') from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise Unusable(f'cannot load seccomp profile "{path}": {error}') from error
 
 
-def _assemble(refused: Collection[str], machine: str) -> bytes:
-    column = list(_AUDIT_ARCHITECTURE).index(machine)
-    program = [_load(4), _jump_equal(_AUDIT_ARCHITECTURE[machine], 1, 0), _return(_KILL), _load(0)]
-    if machine == "x86_64":
-        program += [_jump_at_least(_X32_BIT, 0, 1), _return(_ERRNO | _ENOSYS)]
-    for name in sorted(refused):
-        number = _NUMBERS[name][column]
-        if number < 0:
-            continue
-        if name == "clone":  # refused only where it would make a namespace
-            program += [_jump_equal(number, 0, 4), _load(16), _jump_any(_NAMESPACES, 0, 1), _return(_ERRNO | _EPERM), _return(_ALLOW)]
-        elif name == "personality":
-            allowed = [_jump_equal(value, len(_PERSONALITIES) - i, 0) for i, value in enumerate(_PERSONALITIES)]
-            program += [_jump_equal(number, 0, len(allowed) + 3), _load(16), *allowed, _return(_ERRNO | _EPERM), _return(_ALLOW)]
-        else:
-            program += [_jump_equal(number, 0, 1), _return(_ERRNO | (_ENOSYS if name == "clone3" else _EPERM))]
-    program.append(_return(_ALLOW))
-    return b"".join(program)
+def _find(profile: str, folders: tuple[Path, ...]) -> Path:
+    for folder in folders:
+        path = (folder / profile).resolve()
+        if not path.is_relative_to(folder.resolve()):
+            raise Unusable(f'seccomp profile "{profile}" leads out of {folder}')
+        if path.exists():
+            return path
+    raise Unusable(f'cannot load seccomp profile "{profile}": no such file in {" or ".join(map(str, folders))}')
 
 
-def _load(offset: int) -> bytes:
-    """A word of struct seccomp_data: 0 the number, 4 the architecture, 16 the low half of the first argument."""
-    return struct.pack("HBBI", 0x20, 0, 0, offset)
+def _parse(profile: Mapping[str, Any], machine: str) -> str:
+    """OCI runtime-spec's linux.seccomp. Names that this architecture does not have are passed over, as runc does."""
+    if not isinstance(profile, Mapping) or "defaultAction" not in profile:
+        raise ValueError("want an object with defaultAction")
+    rules: dict[str, tuple[bpf.Rule, ...]] = {}
+    for entry in profile.get("syscalls") or ():
+        made = tuple(_rules(entry))
+        for name in entry["names"]:
+            rules[str(name)] = rules.get(str(name), ()) + made
+    ordered = {name: tuple(sorted(found, key=lambda rule: not rule.conditions)) for name, found in rules.items()}
+    return _program(ordered, _action(profile["defaultAction"], profile.get("defaultErrnoRet")), machine)
 
 
-def _jump_equal(value: int, then: int, otherwise: int) -> bytes:
-    return struct.pack("HBBI", 0x15, then, otherwise, value)
+def _rules(entry: Mapping[str, Any]) -> Iterable[bpf.Rule]:
+    """One rule; one for each condition where several are on the same argument, which then means either."""
+    action = _action(entry["action"], entry.get("errnoRet"))
+    conditions = tuple(map(_condition, entry.get("args") or ()))
+    if len({one.index for one in conditions}) < len(conditions):
+        return tuple(bpf.Rule(action, (one,)) for one in conditions)
+    return (bpf.Rule(action, conditions),)
 
 
-def _jump_at_least(value: int, then: int, otherwise: int) -> bytes:
-    return struct.pack("HBBI", 0x35, then, otherwise, value)
+def _condition(wanted: Mapping[str, Any]) -> bpf.Condition:
+    index, operator = int(wanted["index"]), str(wanted["op"])
+    if not 0 <= index <= 5:
+        raise ValueError(f"argument {index}: want 0 to 5")
+    if operator not in _OPERATORS:
+        raise ValueError(f"operator {operator} is unknown")
+    return bpf.Condition(index, _OPERATORS[operator], int(wanted["value"]), int(wanted.get("valueTwo") or 0))
 
 
-def _jump_any(bits: int, then: int, otherwise: int) -> bytes:
-    return struct.pack("HBBI", 0x45, then, otherwise, bits)
+def _action(name: Any, errno: Any) -> int:
+    if name not in _ACTIONS:
+        raise ValueError(f"action {name} is unknown or cannot be used")
+    action = _ACTIONS[name]
+    return action | (bpf.EPERM if errno is None else int(errno) & 0xFFFF) if action in (bpf.ERRNO, bpf.TRACE) else action
 
 
-def _return(action: int) -> bytes:
-    return struct.pack("HBBI", 0x06, 0, 0, action)
+def _program(rules: Mapping[str, tuple[bpf.Rule, ...]], default: int, machine: str) -> str:
+    numbers = syscalls.NUMBERS[machine]
+    numbered = {numbers[name]: found for name, found in rules.items() if name in numbers}
+    return base64.b64encode(bpf.assemble(numbered, default, machine)).decode()

@@ -63,7 +63,8 @@ class Security:
     read_only_root: bool = False
     add_capabilities: tuple[str, ...] = ()  # names without CAP_, or ALL
     drop_capabilities: tuple[str, ...] = ()
-    seccomp: str = "RuntimeDefault"  # RuntimeDefault, Unconfined
+    seccomp: Literal["RuntimeDefault", "Unconfined", "Localhost"] = "RuntimeDefault"
+    seccomp_profile: str = ""  # with Localhost: a file below the node's profiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

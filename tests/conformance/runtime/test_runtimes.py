@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import json
 import os
 import pathlib
 from collections.abc import AsyncIterator, Callable
@@ -263,3 +264,25 @@ async def test_what_stands_in_for_mounts_goes_with_the_pod(tmp_path: pathlib.Pat
         await bench.runtime.remove_sandbox("u1")
         assert not (tmp_path / "made").exists()
         assert (tmp_path / "volume" / "word").exists()
+
+
+async def test_seccomp_profiles(bench: Bench) -> None:
+    folder = bench.folder / "data" / "seccomp"
+    folder.mkdir(parents=True)
+    rule = {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 95}
+    (folder / "no-folders.json").write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}))
+    await bench.sandbox()
+    local = types.Security(seccomp="Localhost", seccomp_profile="no-folders.json")
+    await bench.start("mkdir", "/tmp/never", name="local", security=local)
+    assert (await bench.ended(name="local")).exit_code == 1
+    assert "Operation not supported" in bench.log(name="local")[0]
+    with pytest.raises(types.RuntimeFailure, match=r"gone\.json") as failure:
+        await bench.start("true", name="gone", security=types.Security(seccomp="Localhost", seccomp_profile="gone.json"))
+    assert failure.value.reason == "CreateContainerError"
+    if bench.mode != "plain":
+        status = ("grep", "Seccomp:", "/proc/self/status")
+        await bench.start(*status, name="default")
+        await bench.start(*status, name="free", security=types.Security(seccomp="Unconfined"))
+        await bench.ended(name="default")
+        await bench.ended(name="free")
+        assert (bench.log(name="default"), bench.log(name="free")) == (["Seccomp:\t2"], ["Seccomp:\t0"])

@@ -1,56 +1,9 @@
-"""Capabilities, the seccomp filter, control groups: what confines a container."""
+"""Capabilities and control groups: what confines a container."""
 
-import base64
 import os
 import pathlib
-import struct
 
-import pytest
-
-from reconciler.node.runtimes import capabilities, cgroups, seccomp, types
-
-ALLOW, KILL = 0x7FFF0000, 0x80000000
-
-
-def run(program: bytes, architecture: int, number: int, first: int = 0) -> int:
-    """What the kernel's interpreter would return for a system call."""
-    data = struct.pack("iIQ6Q", number, architecture, 0, first, 0, 0, 0, 0, 0)
-    code = [struct.unpack_from("HBBI", program, at) for at in range(0, len(program), 8)]
-    counter = accumulator = 0
-    while True:
-        operation, then, otherwise, value = code[counter]
-        counter += 1
-        if operation == 0x20:
-            accumulator = struct.unpack_from("I", data, value)[0]
-        elif operation == 0x06:
-            return int(value)
-        else:
-            holds = {0x15: accumulator == value, 0x35: accumulator >= value, 0x45: bool(accumulator & value)}[operation]
-            counter += then if holds else otherwise
-
-
-@pytest.mark.parametrize(
-    ("machine", "architecture", "mount", "read", "clone"), [("x86_64", 0xC000003E, 165, 0, 56), ("aarch64", 0xC00000B7, 40, 63, 220)]
-)
-def test_the_default_filter(machine: str, architecture: int, mount: int, read: int, clone: int) -> None:
-    program = base64.b64decode(seccomp.default_program(capabilities.DEFAULT, machine))
-    assert run(program, architecture, read) == ALLOW
-    assert run(program, architecture, mount) == 0x00050001
-    assert run(program, architecture, clone, 0x11) == ALLOW
-    assert run(program, architecture, clone, 0x10000000 | 0x11) == 0x00050001
-    assert run(program, architecture, 435) == 0x00050026
-    assert run(program, 0x40000003, read) == KILL
-    admin = base64.b64decode(seccomp.default_program(capabilities.DEFAULT | {"SYS_ADMIN"}, machine))
-    assert run(admin, architecture, mount) == ALLOW
-    assert run(admin, architecture, clone, 0x10000000) == ALLOW
-
-
-def test_personalities_and_x32() -> None:
-    program = base64.b64decode(seccomp.default_program(capabilities.DEFAULT, "x86_64"))
-    assert run(program, 0xC000003E, 135, 0x0008) == ALLOW
-    assert run(program, 0xC000003E, 135, 0x40000) == 0x00050001
-    assert run(program, 0xC000003E, 0x40000000 | 1) == 0x00050026
-    assert seccomp.default_program(capabilities.DEFAULT, "riscv64") == ""
+from reconciler.node.runtimes import capabilities, cgroups, types
 
 
 def test_capabilities() -> None:
