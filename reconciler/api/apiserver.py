@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reconciler.api import allocators, decoding, local, objects, ownership, subresources, watch
+from reconciler.api import allocators, decoding, local, objects, outbound, ownership, subresources, watch
 from reconciler.api import definitions as custom
 from reconciler.api.admission import order
 from reconciler.api.auth import accounts, bootstrap, rbac
@@ -47,11 +47,12 @@ class ApiServer:
         self.watches = watch.Watches(self.cache)
         self.decoder = decoding.Decoder(self.schemas, roster)
         self.rbac = rbac.Rbac(self.cache)
+        self.outbound = outbound.Outbound(self.cache)
         self.services = allocators.Services(settings.service_range, settings.node_ports)
         self.objects = objects.Objects(
             journal,
             self.cache,
-            order.chain(mount_tokens=settings.mount_tokens, schemas=self.schemas),
+            order.chain(mount_tokens=settings.mount_tokens, decoder=self.decoder, client=self.outbound),
             self.decoder,
             ownership.Owners(self.schemas),
             self.services,
@@ -89,6 +90,7 @@ class ApiServer:
 
     async def close(self) -> None:
         self.is_ready = False
+        await self.outbound.close()
         await self._tasks.close()
 
     def client(self, name: str = "reconciler") -> local.LocalClient:

@@ -40,6 +40,7 @@ class Call:
     field_validation: FieldValidation = "Warn"
     provenance: Provenance
     guard: Check | None = None  # another object that must be unchanged for this to take effect
+    options: Mapping[str, Any] = field(default_factory=dict)  # the request's own, as admission is shown them
     warnings: list[str] = field(default_factory=list)  # what Warning headers tell the caller
     emptied: list[tuple[str, ...]] = field(default_factory=list)  # lists that the body holds empty, though stored as null
 
@@ -75,3 +76,11 @@ class DeleteOptions:
     propagation: Propagation | None = None
     uid: str = ""
     resource_version: str = ""
+
+    def shown(self) -> dict[str, Any]:
+        """As admission sees them."""
+        uid, revision = {"uid": self.uid}, {"resourceVersion": self.resource_version}
+        preconditions = {**(uid if self.uid else {}), **(revision if self.resource_version else {})}
+        grace = {} if self.grace_seconds is None else {"gracePeriodSeconds": self.grace_seconds}
+        propagation = {"propagationPolicy": self.propagation} if self.propagation else {}
+        return {**grace, **({"preconditions": preconditions} if preconditions else {}), **propagation}

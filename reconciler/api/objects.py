@@ -3,13 +3,14 @@
 Order of a write, as in kube-apiserver: decode and default in the caller's version -> managedFields -> hub ->
 mutating admission -> identity and `prepare` -> allocation -> validate -> validating admission -> put if nobody else
 wrote meanwhile; otherwise everything is decided anew on what is stored then.
-Invariants: nothing published is changed; a write that changes nothing makes no revision; every deciding step is
-synchronous, only the commit is awaited.
+Invariants: nothing published is changed; a write that changes nothing makes no revision; deciding waits for nothing
+but webhooks, and only the commit takes effect.
 Deliberately not here: HTTP, subresources with bodies of their own kind (subresources.py), reads (reading.py).
 """
 
+import asyncio
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,7 +29,7 @@ NAMES_TRIED = 8  # generated names tried before giving up
 MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
 UNVERSIONED = "must be specified for an update"
 
-Decide = Callable[[Item | None], deletion.Verdict]
+Decide = Callable[[Item | None], Awaitable[deletion.Verdict]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +95,11 @@ class Objects:
         obj = self.decoder.decode(call, body, duplicates)
         uid, wanted = meta.uid(obj), _revision(obj)
 
-        def decide(current: Item | None) -> deletion.Verdict:
+        async def decide(current: Item | None) -> deletion.Verdict:
             if current is None:
                 if not call.kind.create_on_update or call.subresource:
                     raise call.not_found()
-                return self._creation(call, obj, None)
+                return await self._creation(call, obj, None)
             if uid and uid != meta.uid(current.obj):
                 raise call.conflict(_uid_mismatch(call, uid, current))
             if wanted and wanted != current.revision:
@@ -106,37 +107,38 @@ class Objects:
             if not wanted and not call.kind.unconditional_update:
                 field = errors.FieldError("metadata.resourceVersion", "FieldValueInvalid", f"Invalid value: {wanted:#x}: {UNVERSIONED}")
                 raise errors.invalid_object(call.kind.plural, call.kind.group, call.name, [field])
-            return self._change(call, obj, current)
+            return await self._change(call, obj, current)
 
         return await self._settle(call, decide)
 
     async def patch(self, call: Call, patch: patching.Patch) -> Done:
         """PATCH of any of the four types; an apply to what does not exist creates it."""
 
-        def decide(current: Item | None) -> deletion.Verdict:
+        async def decide(current: Item | None) -> deletion.Verdict:
             if current is None:
                 if not patch.creates or call.subresource:
                     raise call.not_found()
-                return self._creation(call, self._applied(call, patch, None), None, tracked=True)
+                return await self._creation(call, self._applied(call, patch, None), None, tracked=True)
             if patch.uid and patch.uid != meta.uid(current.obj):
                 raise call.conflict(_uid_mismatch(call, patch.uid, current))
             if patch.resource_version and patch.resource_version != str(current.revision):
                 raise call.conflict(MODIFIED)
             if patch.creates:
-                return self._change(call, self._applied(call, patch, current.obj), current, tracked=True)
+                return await self._change(call, self._applied(call, patch, current.obj), current, tracked=True)
             obj = patching.patched(self.decoder, call, patch, current.obj)
             if _revision(obj) not in (0, current.revision):
                 raise call.conflict(MODIFIED)
-            return self._change(call, obj, current)
+            return await self._change(call, obj, current)
 
         return await self._settle(call, decide)
 
     async def delete(self, call: Call, options: DeleteOptions) -> Done:
-        def decide(current: Item | None) -> deletion.Verdict:
+        async def decide(current: Item | None) -> deletion.Verdict:
             if current is None:
                 raise call.not_found()
             _check_preconditions(call, options, current)
-            self.admission.validate(self._attributes(call, "DELETE", current.obj), current.obj)
+            attributes = self._attributes(call, "DELETE", current.obj)
+            await self.admission.validate(attributes, await self.admission.admit(attributes, current.obj))
             return deletion.delete(call.kind, current.obj, options, self.time.now())
 
         return await self._settle(call, decide)
@@ -153,7 +155,7 @@ class Objects:
     async def change(self, call: Call, decide: Callable[[meta.Obj], meta.Obj]) -> Done:
         """A subresource's own write: `decide` gives the successor of the stored object, already valid."""
 
-        def verdict(current: Item | None) -> deletion.Verdict:
+        async def verdict(current: Item | None) -> deletion.Verdict:
             if current is None:
                 raise call.not_found()
             return self._succession(call, decide(current.obj), current)
@@ -165,7 +167,7 @@ class Objects:
         await self.cache.fresh()
         current = self._current(call)
         for _ in range(ATTEMPTS):
-            verdict = decide(current)
+            verdict = await decide(current)
             try:
                 return await self._commit(call, verdict, current)
             except errors.StatusError:
@@ -222,17 +224,17 @@ class Objects:
         merged = self.owners.applied(call, config, live, clock.rfc3339(self.time.now()), force=patch.force)
         return self.decoder.redecode(call, merged)
 
-    def _first(self, call: Call, body: Any, obj: meta.Obj, current: Item | None) -> deletion.Verdict:
-        verdict = self._creation(call, obj, current)
+    async def _first(self, call: Call, body: Any, obj: meta.Obj, current: Item | None) -> deletion.Verdict:
+        verdict = await self._creation(call, obj, current)
         self.twins.remember(call, body, verdict.obj)
         return verdict
 
-    def _twin(self, call: Call, twin: twins.Twin, current: Item | None) -> deletion.Verdict:
+    async def _twin(self, call: Call, twin: twins.Twin, current: Item | None) -> deletion.Verdict:
         if current is not None:
             raise _exists(call, call.name, None)
         return deletion.Verdict(twin.named(call.name, self.ids.uid(), clock.rfc3339(self.time.now())))
 
-    def _creation(self, call: Call, obj: meta.Obj, current: Item | None, tracked: bool = False) -> deletion.Verdict:
+    async def _creation(self, call: Call, obj: meta.Obj, current: Item | None, tracked: bool = False) -> deletion.Verdict:
         if current is not None:
             raise _exists(call, call.name, meta.meta(obj).get("generateName"))
         now = clock.rfc3339(self.time.now())
@@ -240,7 +242,7 @@ class Objects:
             obj = self.owners.created(call, identity.unsent(obj), now)
         obj = call.version.to_hub(obj)
         attributes = self._attributes(call, "CREATE", None)
-        obj = self.admission.admit(attributes, obj)
+        obj = await self.admission.admit(attributes, obj)
         obj = identity.created(call.kind, obj, namespace=call.namespace, name=call.name, uid=self.ids.uid(), now=now)
         obj = call.kind.prepare(obj, None)
         if call.kind.records_requestor:
@@ -248,19 +250,19 @@ class Objects:
         obj, release = self.services.allocate(call.kind, obj, None)
         try:
             self._validate(call, obj, None)
-            self.admission.validate(attributes, obj)
-        except errors.StatusError:
+            await self.admission.validate(attributes, obj)
+        except (errors.StatusError, asyncio.CancelledError):
             release()
             raise
         return deletion.Verdict(obj, undo=release)
 
-    def _change(self, call: Call, obj: meta.Obj, current: Item, tracked: bool = False) -> deletion.Verdict:
+    async def _change(self, call: Call, obj: meta.Obj, current: Item, tracked: bool = False) -> deletion.Verdict:
         """The successor of `current` that an update in the caller's version asks for."""
         if not tracked:
             obj = self.owners.updated(call, obj, current.obj, clock.rfc3339(self.time.now()))
         obj = call.version.to_hub(obj)
         attributes = self._attributes(call, "UPDATE", current.obj)
-        obj = self.admission.admit(attributes, obj)
+        obj = await self.admission.admit(attributes, obj)
         obj = identity.updated(obj, current.obj)
         if call.subresource:
             obj = partial_writes.prepared(call.kind, call.subresource, obj, current.obj)
@@ -272,8 +274,8 @@ class Objects:
         obj, release = self.services.allocate(call.kind, obj, current.obj)
         try:
             self._validate(call, obj, current.obj)
-            self.admission.validate(attributes, obj)
-        except errors.StatusError:
+            await self.admission.validate(attributes, obj)
+        except (errors.StatusError, asyncio.CancelledError):
             release()
             raise
         return self._succession(call, obj, current, release)

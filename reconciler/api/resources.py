@@ -97,7 +97,7 @@ class Resources:
 
     async def delete(self, request: web.BaseRequest, route: requests.Route, user: User, query: options.Query) -> Answer:
         wanted, dry_run = options.delete(query, await self._delete_body(request))
-        call = replace(self._call(request, route, user, "delete", options.NO_OPTIONS), dry_run=dry_run)
+        call = replace(self._call(request, route, user, "delete", options.NO_OPTIONS), dry_run=dry_run, options=wanted.shown())
         form = _form(request, route, query, many=False)
         if route.kind.id == "jobs.batch" and wanted.propagation is None:
             call.warn(PODS_STAY)
@@ -109,7 +109,7 @@ class Resources:
     async def delete_collection(self, request: web.BaseRequest, route: requests.Route, user: User, query: options.Query) -> Answer:
         wanted, dry_run = options.delete(query, await self._delete_body(request))
         form = _form(request, route, query, many=True)
-        call = replace(self._call(request, route, user, "deletecollection", options.NO_OPTIONS), dry_run=dry_run)
+        call = replace(self._call(request, route, user, "deletecollection", options.NO_OPTIONS), dry_run=dry_run, options=wanted.shown())
         page = await paging.page(self.server.cache, route.kind, self._namespace(route), _listing(route, query))
         await self.server.objects.delete_collection(call, page.items, wanted)
         return await self._page(call, page, form, query)
@@ -209,6 +209,7 @@ class Resources:
             manager=manager,
             dry_run=wanted.dry_run,
             field_validation=wanted.field_validation,
+            options=_shown(verb, wanted),
             provenance=Provenance(actor=f"user/{user.name} ({manager})", why=verb),
         )
         request[WARNINGS] = call.warnings
@@ -281,6 +282,14 @@ def _listing(route: requests.Route, query: options.Query) -> paging.Request:
         revision=options.revision(wanted) if wanted else None,
         match=match,  # type: ignore[arg-type]
     )
+
+
+def _shown(verb: str, wanted: options.Write) -> dict[str, Any]:
+    """What was asked for with the verb, as admission sees it."""
+    if wanted is options.NO_OPTIONS:
+        return {}
+    given = {"fieldManager": wanted.manager, "fieldValidation": wanted.field_validation, "force": wanted.force}
+    return {"kind": f"{verb.capitalize()}Options", **{key: value for key, value in given.items() if value}}
 
 
 def _manager_of(agent: str) -> str:

@@ -2,8 +2,8 @@
 
 A controller creates thousands of pods that differ in nothing but their names. A body that equals an earlier one of the
 same owner in everything else, while nothing changed that admission looks at, comes to the same object under another
-name, uid and time; they even share their spec in memory. Whatever looks at each pod alone (a quota) makes twins
-impossible by saying so (`Plugin.looks_at_each`).
+name, uid and time; they even share their spec in memory. Whatever looks at each pod alone (a quota, a webhook) makes
+twins impossible by saying so (`Plugin.looks_at_each_with`).
 """
 
 from collections import OrderedDict
@@ -43,6 +43,7 @@ class Twins:
     def __init__(self, admission: Chain, cache: Cache) -> None:
         self._cache = cache
         self._reads = {kind: admission.reads(kind) for kind in KINDS}
+        self._alone_with = {kind: admission.looks_at_each_with(kind) for kind in KINDS}
         self._kept: OrderedDict[Key, Twin] = OrderedDict()
 
     def find(self, call: Call, body: Any) -> Twin | None:
@@ -54,11 +55,11 @@ class Twins:
             return None
         if not _equal_but_name(meta.meta(body), twin.metadata) or twin.seen != self._seen(call.kind.id):
             return None
-        return None if metadata.name_reasons(call.kind, meta.name(body)) else twin
+        return None if self._is_alone(call) or metadata.name_reasons(call.kind, meta.name(body)) else twin
 
     def remember(self, call: Call, body: Any, obj: meta.Obj) -> None:
         """Keep what `body` came to, if another like it would come to the same."""
-        if call.kind.id not in KINDS or call.dry_run or call.warnings or self._reads[call.kind.id] is None:
+        if call.kind.id not in KINDS or call.dry_run or call.warnings or self._is_alone(call):
             return
         if not meta.name(body) or not meta.owners(body) or body.keys() - {"apiVersion", "kind", "metadata", "spec"}:
             return
@@ -67,8 +68,13 @@ class Twins:
         if len(self._kept) > KEPT:
             self._kept.popitem(last=False)
 
+    def _is_alone(self, call: Call) -> bool:
+        """Whether something is there that looks at each object."""
+        shelves = map(self._cache.shelf, self._alone_with[call.kind.id])
+        return any(shelf.items and any(next(shelf.in_order(place), None) for place in ("", call.namespace)) for shelf in shelves)
+
     def _seen(self, kind_id: str) -> tuple[int, ...]:
-        return tuple(self._cache.shelf(kind).changed for kind in self._reads[kind_id] or ())
+        return tuple(self._cache.shelf(kind).changed for kind in self._reads[kind_id])
 
 
 def _key(call: Call, body: Mapping[str, Any]) -> Key:

@@ -126,4 +126,6 @@ def _of_containers(containers: Sequence[Mapping[str, Any]], part: str) -> Iterat
     return ((container.get("resources") or {}).get(part) or {} for container in containers)
 
 
-PLUGIN = Plugin(name="LimitRanger", kinds=frozenset({"pods", "persistentvolumeclaims"}), admit=admit, validate=validate)
+PLUGIN = Plugin(
+    name="LimitRanger", kinds=frozenset({"pods", "persistentvolumeclaims"}), reads=("limitranges",), admit=admit, validate=validate
+)

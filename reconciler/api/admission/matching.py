@@ -5,6 +5,7 @@ from typing import Any
 
 from reconciler.api.admission.chain import Attributes
 from reconciler.model import meta, selectors
+from reconciler.model.kind import Version
 
 # What configures admission is never subject to it: a bad policy can always be taken back.
 EXEMPT = frozenset(
@@ -20,13 +21,30 @@ EXEMPT = frozenset(
 )
 
 
-def matches(attributes: Attributes, obj: meta.Obj, match: Mapping[str, Any], rules: str = "resourceRules") -> bool:
-    """Whether `match` (matchConstraints, matchResources, or a webhook) is about this write."""
-    found = match.get(rules) or ()
-    if found and not any(_covers(rule, attributes) for rule in found):
+def matches(attributes: Attributes, obj: meta.Obj, match: Mapping[str, Any]) -> bool:
+    """Whether a policy's matchConstraints or a binding's matchResources are about this write."""
+    equivalent = match.get("matchPolicy", "Equivalent") == "Equivalent"
+    found = match.get("resourceRules") or ()
+    if found and not any(_version(rule, attributes, equivalent) for rule in found):
         return False
-    if any(_covers(rule, attributes) for rule in match.get("excludeResourceRules") or ()):
+    if any(_version(rule, attributes, equivalent) for rule in match.get("excludeResourceRules") or ()):
         return False
+    return selects(attributes, obj, match)
+
+
+def version_matched(attributes: Attributes, webhook: Mapping[str, Any]) -> Version | None:
+    """The version in which a webhook's rules want to see this write; None where they are about others."""
+    own, other = None, None
+    for rule in webhook.get("rules") or ():
+        found = _version(rule, attributes, webhook.get("matchPolicy", "Equivalent") == "Equivalent")
+        if found is attributes.call.version:
+            own = found
+        other = other or found
+    return own or other
+
+
+def selects(attributes: Attributes, obj: meta.Obj, match: Mapping[str, Any]) -> bool:
+    """Whether namespaceSelector and objectSelector are about this write."""
     return _in_namespace(attributes, obj, match.get("namespaceSelector")) and _selected(attributes, obj, match.get("objectSelector"))
 
 
@@ -34,17 +52,20 @@ def is_exempt(attributes: Attributes) -> bool:
     return attributes.call.kind.id in EXEMPT
 
 
-def _covers(rule: Mapping[str, Any], attributes: Attributes) -> bool:
+def _version(rule: Mapping[str, Any], attributes: Attributes, equivalent: bool) -> Version | None:
+    """The version of the kind that a rule is about, the request's own before others."""
     call = attributes.call
     names = rule.get("resourceNames")
-    return (
+    if not (
         _any(rule.get("operations"), attributes.operation)
         and _any(rule.get("apiGroups"), call.kind.group)
-        and (_any(rule.get("apiVersions"), call.version.name) or any(_any(rule.get("apiVersions"), one.name) for one in call.kind.versions))
         and _is_resource(rule.get("resources") or (), call.kind.plural, call.subresource)
         and rule.get("scope", "*") in ("*", "Namespaced" if call.kind.namespaced else "Cluster")
         and (not names or call.name in names)
-    )
+    ):
+        return None
+    candidates = (call.version, *(call.kind.versions if equivalent else ()))
+    return next((version for version in candidates if _any(rule.get("apiVersions"), version.name)), None)
 
 
 def _any(wanted: Sequence[str] | None, given: str) -> bool:

@@ -18,7 +18,7 @@ class MutatingAdmissionPolicy:
 
     def admit(self, attributes: Attributes, obj: meta.Obj) -> meta.Obj:
         """`obj` with every mutation. Raises StatusError where one fails whose policy fails closed."""
-        for policy, binding, one in policies.bound(attributes, obj, self.compiler, "mutatingadmissionpolicies"):
+        for policy, binding, one in policies.bound(attributes, obj, self.compiler, policies.MUTATING):
             try:
                 if isinstance(one, policies.Misconfigured):
                     raise Failed(str(one))
@@ -52,4 +52,4 @@ def plain(value: Any) -> Any:
 
 
 def plugin(schemas: Schemas) -> Plugin:
-    return Plugin(name="MutatingAdmissionPolicy", admit=MutatingAdmissionPolicy(schemas).admit)
+    return Plugin(name="MutatingAdmissionPolicy", looks_at_each_with=(policies.MUTATING,), admit=MutatingAdmissionPolicy(schemas).admit)

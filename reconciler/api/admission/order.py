@@ -1,5 +1,6 @@
 """The one list of admission plugins, in kube-apiserver's order (its recommended plugins, as far as they exist here)."""
 
+from reconciler.api import outbound
 from reconciler.api.admission import (
     default_toleration_seconds,
     definition_terminating,
@@ -14,12 +15,14 @@ from reconciler.api.admission import (
     taint_nodes_by_condition,
     validating_policy,
     volume_claim_resize,
+    webhooks,
 )
 from reconciler.api.admission.chain import Chain
-from reconciler.model.schema import Schemas
+from reconciler.api.decoding import Decoder
 
 
-def chain(*, mount_tokens: bool, schemas: Schemas) -> Chain:
+def chain(*, mount_tokens: bool, decoder: Decoder, client: outbound.Outbound) -> Chain:
+    mutating_webhook, validating_webhook = webhooks.plugins(client, decoder)
     return Chain(
         (
             namespace_lifecycle.PLUGIN,
@@ -33,8 +36,10 @@ def chain(*, mount_tokens: bool, schemas: Schemas) -> Chain:
             storage_object_in_use_protection.PLUGIN,
             volume_claim_resize.PLUGIN,
             definition_terminating.PLUGIN,
-            mutating_policy.plugin(schemas),
+            mutating_policy.plugin(decoder.schemas),
+            mutating_webhook,
             validating_policy.PLUGIN,
+            validating_webhook,
             resource_quota.PLUGIN,
         )
     )

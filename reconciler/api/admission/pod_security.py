@@ -109,4 +109,4 @@ def _refused_labels(labels: Mapping[str, str], before: Mapping[str, str]) -> Ite
             yield errors.invalid(f"metadata.labels[{name}]", version, 'must be "latest" or "v1.x"')
 
 
-PLUGIN = Plugin(name="PodSecurity", kinds=frozenset({*TEMPLATES, "namespaces"}), validate=validate)
+PLUGIN = Plugin(name="PodSecurity", reads=("namespaces",), kinds=frozenset({*TEMPLATES, "namespaces"}), validate=validate)

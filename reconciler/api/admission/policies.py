@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from reconciler import kinds
-from reconciler.api.admission import matching
+from reconciler.api.admission import matching, review
 from reconciler.api.admission.chain import Attributes
 from reconciler.api.deletion import DEFINITIONS
 from reconciler.kinds import admission_cel, customresourcedefinition
@@ -15,6 +15,9 @@ from reconciler.model.cel.errors import Failed
 from reconciler.model.cel.program import Program
 
 COMPILED_KEPT = 512
+GROUP = "admissionregistration.k8s.io"
+VALIDATING, MUTATING = f"validatingadmissionpolicies.{GROUP}", f"mutatingadmissionpolicies.{GROUP}"
+BINDINGS = {VALIDATING: f"validatingadmissionpolicybindings.{GROUP}", MUTATING: f"mutatingadmissionpolicybindings.{GROUP}"}
 
 
 class Misconfigured(Exception):
@@ -64,12 +67,11 @@ class _Keyed:
 def bound(
     attributes: Attributes, obj: meta.Obj, compiler: Compiler, kind: str
 ) -> Iterator[tuple[meta.Obj, meta.Obj, Bound | Misconfigured]]:
-    """Every policy and binding of `kind` ("validatingadmissionpolicies") that a write is subject to, once per parameter."""
-    group = "admissionregistration.k8s.io"
-    policies = attributes.cache.shelf(f"{kind}.{group}")
+    """Every policy and binding of `kind` that a write is subject to, once per parameter."""
+    policies = attributes.cache.shelf(kind)
     if not policies.items or matching.is_exempt(attributes):
         return
-    bindings = [item.obj for _, item in attributes.cache.shelf(f"{kind[:-3]}ybindings.{group}").in_order()]
+    bindings = [item.obj for _, item in attributes.cache.shelf(BINDINGS[kind]).in_order()]
     for _, item in policies.in_order():
         policy = item.obj
         mine = [one for one in bindings if meta.spec(one).get("policyName") == meta.name(policy)]
@@ -137,23 +139,18 @@ def _variables(attributes: Attributes, obj: meta.Obj) -> dict[str, Any]:
 
 
 def _request(attributes: Attributes) -> dict[str, Any]:
-    call, kind = attributes.call, attributes.call.kind
-    versioned = {"group": kind.group, "version": call.version.name}
-    user = {"username": call.user.name, "uid": call.user.uid, "groups": list(call.user.groups)}
-    return {
-        "kind": {**versioned, "kind": kind.kind},
-        "resource": {**versioned, "resource": kind.plural},
-        "subResource": call.subresource,
-        "requestKind": {**versioned, "kind": kind.kind},
-        "requestResource": {**versioned, "resource": kind.plural},
-        "requestSubResource": call.subresource,
-        "name": call.name,
-        "namespace": call.namespace,
-        "operation": attributes.operation,
-        "userInfo": {**user, "extra": {key: list(values) for key, values in call.user.extra.items()}},
-        "dryRun": call.dry_run,
-        "options": {},
-    }
+    """The AdmissionRequest that expressions see: whole, without the objects."""
+    call = attributes.call
+    empty = {"subResource": "", "requestSubResource": "", "name": "", "namespace": ""}
+    asked = {**empty, **review.request(attributes, None, call.version)}
+    info = {"username": "", "uid": "", "groups": [], "extra": {}, **asked["userInfo"]}
+    return {**{key: value for key, value in asked.items() if key not in ("object", "oldObject")}, "userInfo": info}
+
+
+def are_met(attributes: Attributes, obj: meta.Obj, compiled: admission_cel.Compiled) -> bool:
+    """Whether the match conditions of a webhook hold. Raises Failed with the condition that could not be told."""
+    given = {**_variables(attributes, obj), "params": None}
+    return all(evaluated(condition, given) for condition in compiled.conditions)
 
 
 def _lazily(compiled: admission_cel.Compiled, given: dict[str, Any]) -> dict[str, Any]:

@@ -154,4 +154,4 @@ def _is_over(pod: meta.Obj) -> bool:
     return meta.status(pod).get("phase") in ("Succeeded", "Failed")
 
 
-PLUGIN = Plugin(name="ResourceQuota", validate=validate)
+PLUGIN = Plugin(name="ResourceQuota", looks_at_each_with=("resourcequotas",), validate=validate)

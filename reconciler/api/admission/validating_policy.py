@@ -19,7 +19,7 @@ class ValidatingAdmissionPolicy:
 
     def validate(self, attributes: Attributes, obj: meta.Obj) -> None:
         """Raises StatusError with the first refusal."""
-        for policy, binding, one in policies.bound(attributes, obj, self._compiler, "validatingadmissionpolicies"):
+        for policy, binding, one in policies.bound(attributes, obj, self._compiler, policies.VALIDATING):
             if isinstance(one, policies.Misconfigured):
                 if meta.spec(policy).get("failurePolicy", "Fail") == "Fail":
                     self._act(attributes, policy, binding, str(one), "Invalid")
@@ -72,4 +72,4 @@ def _refusal(attributes: Attributes, message: str, reason: str) -> errors.Status
     return errors.StatusError(CODES.get(reason, 422), reason, forbidden.message, details=forbidden.details)
 
 
-PLUGIN = Plugin(name="ValidatingAdmissionPolicy", validate=ValidatingAdmissionPolicy().validate)
+PLUGIN = Plugin(name="ValidatingAdmissionPolicy", looks_at_each_with=(policies.VALIDATING,), validate=ValidatingAdmissionPolicy().validate)
