@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from reconciler.api.cache import Item
 from reconciler.model import errors, meta
 from tests import hooks
 from tests.unit.api.world import World, config_map, pod, service, world
@@ -167,10 +168,10 @@ async def test_services_are_found_by_their_endpoints(tmp_path: pathlib.Path) -> 
             "endpoints": [{"addresses": ["127.0.0.1"]}],
             "ports": [{"name": "https", "port": hook.port}],
         }
-        with pytest.raises(
-            errors.StatusError, match="Invalid value"
-        ):  # loopback is no endpoint: the journal is written as a node would see it
-            await w.create("endpointslices.discovery.k8s.io", slice_)
+        w.server.cache.shelf("endpointslices.discovery.k8s.io").put("default/hook-1", Item(slice_, 1, b""))  # the API refuses loopback
+        with pytest.raises(errors.StatusError, match=r'admission webhook "v\.example\.com" denied'):
+            await w.create("configmaps", labelled("c"))
+        assert len(hook.asked) == 1
 
 
 async def test_a_change_reinvokes_who_wants_it(tmp_path: pathlib.Path) -> None:
