@@ -11,7 +11,7 @@ from typing import Any
 
 from reconciler.api import allocators, decoding, local, objects, outbound, ownership, subresources, watch
 from reconciler.api import definitions as custom
-from reconciler.api.admission import order
+from reconciler.api.admission import order, webhooks
 from reconciler.api.auth import accounts, bootstrap, rbac
 from reconciler.api.cache import Cache
 from reconciler.client import protocol
@@ -49,10 +49,11 @@ class ApiServer:
         self.rbac = rbac.Rbac(self.cache)
         self.outbound = outbound.Outbound(self.cache)
         self.services = allocators.Services(settings.service_range, settings.node_ports)
+        asked = webhooks.Webhooks(self.outbound, self.decoder, settings.source)
         self.objects = objects.Objects(
             journal,
             self.cache,
-            order.chain(mount_tokens=settings.mount_tokens, decoder=self.decoder, client=self.outbound),
+            order.chain(mount_tokens=settings.mount_tokens, schemas=self.schemas, asked=asked),
             self.decoder,
             ownership.Owners(self.schemas),
             self.services,

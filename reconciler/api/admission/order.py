@@ -1,6 +1,5 @@
 """The one list of admission plugins, in kube-apiserver's order (its recommended plugins, as far as they exist here)."""
 
-from reconciler.api import outbound
 from reconciler.api.admission import (
     default_toleration_seconds,
     definition_terminating,
@@ -18,11 +17,11 @@ from reconciler.api.admission import (
     webhooks,
 )
 from reconciler.api.admission.chain import Chain
-from reconciler.api.decoding import Decoder
+from reconciler.model.schema import Schemas
 
 
-def chain(*, mount_tokens: bool, decoder: Decoder, client: outbound.Outbound) -> Chain:
-    mutating_webhook, validating_webhook = webhooks.plugins(client, decoder)
+def chain(*, mount_tokens: bool, schemas: Schemas, asked: webhooks.Webhooks) -> Chain:
+    mutating_webhook, validating_webhook = webhooks.plugins(asked)
     return Chain(
         (
             namespace_lifecycle.PLUGIN,
@@ -36,7 +35,7 @@ def chain(*, mount_tokens: bool, decoder: Decoder, client: outbound.Outbound) ->
             storage_object_in_use_protection.PLUGIN,
             volume_claim_resize.PLUGIN,
             definition_terminating.PLUGIN,
-            mutating_policy.plugin(decoder.schemas),
+            mutating_policy.plugin(schemas),
             mutating_webhook,
             validating_policy.PLUGIN,
             validating_webhook,

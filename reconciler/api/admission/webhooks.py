@@ -51,8 +51,9 @@ class Hook:
 class Webhooks:
     """Both kinds of webhooks, over one client."""
 
-    def __init__(self, client: outbound.Outbound, decoder: Decoder) -> None:
+    def __init__(self, client: outbound.Outbound, decoder: Decoder, source: ids.Source) -> None:
         self._client = client
+        self._ids = source
         self._decoder = decoder
         self._conditions = policies.Compiler()
 
@@ -150,7 +151,7 @@ class Webhooks:
         version = review.version_of(list(hook.webhook.get("admissionReviewVersions") or ()))
         if version is None:
             raise _Unasked("webhook does not accept known v1, v1beta1 AdmissionReview version")
-        config, uid = hook.webhook.get("clientConfig") or {}, ids.uid()
+        config, uid = hook.webhook.get("clientConfig") or {}, self._ids.uid()
         place = outbound.Place.of(config, base64.b64decode(config.get("caBundle") or b""))
         asked = {"uid": uid, **review.request(attributes, obj, hook.version)}
         body = {"kind": "AdmissionReview", "apiVersion": f"{review.GROUP}/{version}", "request": asked}
@@ -177,9 +178,8 @@ def _hooks(attributes: Attributes, obj: meta.Obj, kind: str) -> Iterator[Hook]:
                 yield Hook(item.obj, webhook, version)
 
 
-def plugins(client: outbound.Outbound, decoder: Decoder) -> tuple[Plugin, Plugin]:
+def plugins(webhooks: Webhooks) -> tuple[Plugin, Plugin]:
     """(mutating, validating)."""
-    webhooks = Webhooks(client, decoder)
     return (
         Plugin(name="MutatingAdmissionWebhook", looks_at_each_with=(MUTATING,), admits_deletion=True, admit=webhooks.admit),
         Plugin(name="ValidatingAdmissionWebhook", looks_at_each_with=(VALIDATING,), validate=webhooks.validate),
