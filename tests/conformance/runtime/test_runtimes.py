@@ -251,17 +251,17 @@ async def test_what_stands_in_for_mounts_goes_with_the_pod(tmp_path: pathlib.Pat
     mounts = (types.Mount(str(tmp_path / "volume"), str(target)),)
     async with opened(tmp_path, "plain") as bench:
         await bench.sandbox()
-        await bench.sandbox("u2")
+        await bench.sandbox(UID + "-2")
         await bench.start("cat", f"{target}/word", mounts=mounts)
         await bench.ended()
         await bench.start("cat", f"{target}/word", attempt=1, mounts=mounts)
         await bench.ended()
         assert bench.log() == bench.log(attempt=1) == ["here"]
         with pytest.raises(types.RuntimeFailure, match="another volume is there"):
-            await bench.start("true", uid="u2", mounts=(types.Mount(str(tmp_path), str(target)),))
-        await bench.runtime.remove_container("u1", "main", 0)
+            await bench.start("true", uid=UID + "-2", mounts=(types.Mount(str(tmp_path), str(target)),))
+        await bench.runtime.remove_container(UID, "main", 0)
         assert target.is_symlink()
-        await bench.runtime.remove_sandbox("u1")
+        await bench.runtime.remove_sandbox(UID)
         assert not (tmp_path / "made").exists()
         assert (tmp_path / "volume" / "word").exists()
 
