@@ -58,14 +58,14 @@ def of_container(container: Mapping[str, Any], missing: Mapping[str, int] = meta
 def of_pod(pod: meta.Obj, missing: Mapping[str, int] = meta.EMPTY) -> Amounts:
     """What the scheduler and the node count for `pod`."""
     spec = meta.spec(pod)
-    granted = _granted(pod)
+    granted, infeasible = _granted(pod), _is_infeasible(pod)
     total: Amounts = {}
     for container in spec.get("containers") or ():
-        _add(total, _with_granted(of_container(container, missing), granted.get(container.get("name"))))
+        _add(total, _with_granted(of_container(container, missing), granted.get(container.get("name")), infeasible))
     sidecars: Amounts = {}
     peak: Amounts = {}
     for container in spec.get("initContainers") or ():
-        asked = _with_granted(of_container(container, missing), granted.get(container.get("name")))
+        asked = _with_granted(of_container(container, missing), granted.get(container.get("name")), infeasible)
         if container.get("restartPolicy") == "Always":
             _add(total, asked)
             _add(sidecars, asked)
@@ -74,9 +74,9 @@ def of_pod(pod: meta.Obj, missing: Mapping[str, int] = meta.EMPTY) -> Amounts:
             _add(asked, sidecars)
             _raise(peak, asked.items())
     _raise(total, peak.items())
-    pod_level = (spec.get("resources") or meta.EMPTY).get("requests")
-    for resource, asked_for in amounts(pod_level).items():
-        if resource.startswith(_POD_LEVEL):
+    whole = amounts((spec.get("resources") or meta.EMPTY).get("requests"))
+    for resource, asked_for in _with_granted(whole, _held(meta.status(pod)) if whole else None, infeasible).items():
+        if resource in whole and resource.startswith(_POD_LEVEL):
             total[resource] = asked_for
     _add(total, amounts(spec.get("overhead")))
     return total
@@ -84,21 +84,30 @@ def of_pod(pod: meta.Obj, missing: Mapping[str, int] = meta.EMPTY) -> Amounts:
 
 def _granted(pod: meta.Obj) -> dict[Any, Amounts]:
     """What the node holds for running containers, by name: during a resize the larger of old and new counts."""
-    found: dict[Any, Amounts] = {}
     status = meta.status(pod)
-    for statuses in (status.get("containerStatuses"), status.get("initContainerStatuses")):
-        for one in statuses or ():
-            held: Amounts = {}
-            _raise(held, amounts(one.get("allocatedResources")).items())
-            _raise(held, amounts((one.get("resources") or meta.EMPTY).get("requests")).items())
-            if held:
-                found[one.get("name")] = held
-    return found
+    statuses = (*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ()))
+    return {one.get("name"): held for one in statuses if (held := _held(one))}
 
 
-def _with_granted(asked: Amounts, held: Amounts | None) -> Amounts:
-    if held:
-        _raise(asked, held.items())
+def _held(status: Mapping[str, Any]) -> Amounts:
+    """What is allocated to, or actually set for, a container or pod: the larger of both."""
+    held = amounts(status.get("allocatedResources"))
+    _raise(held, amounts((status.get("resources") or meta.EMPTY).get("requests")).items())
+    return held
+
+
+def _is_infeasible(pod: meta.Obj) -> bool:
+    """Whether the node has refused for good what a resize asks for, so that it does not count."""
+    pending = (one for one in meta.status(pod).get("conditions") or () if one.get("type") == "PodResizePending")
+    return any(one.get("reason") == "Infeasible" for one in pending)
+
+
+def _with_granted(asked: Amounts, held: Amounts | None, infeasible: bool) -> Amounts:
+    if not held:
+        return asked
+    if infeasible:
+        return held
+    _raise(asked, held.items())
     return asked
 
 

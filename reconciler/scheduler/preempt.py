@@ -65,6 +65,9 @@ class Budget:
         )
 
     def covers(self, held: Held) -> bool:
+        """An empty selector covers nothing here, as in kube-scheduler, though evictions by the API are held to it."""
+        if not self.selector.requirements:
+            return False
         return held.shape.namespace == self.namespace and bool(held.shape.labels) and self.selector.matches(held.shape.labels)
 
 

@@ -62,7 +62,8 @@ class Spread:
 @dataclass(eq=False)
 class Shape:
     namespace: str
-    name: str  # of the first pod that had the shape; of any pod only where volumes make it unique
+    name: str  # name and UID are of the first pod that had the shape; of every pod only where volumes make it unique
+    uid: str
     labels: Mapping[str, str]
     priority: int
     preempts: bool  # preemptionPolicy is not Never
@@ -151,7 +152,6 @@ def key_of(pod: meta.Obj) -> tuple[Any, ...]:
     metadata = meta.meta(pod)
     volumes = [volume for volume in spec.get("volumes") or () if any(source in volume for source in VOLUME_SOURCES)]
     owner = meta.controller(pod)
-    statuses = meta.status(pod).get("containerStatuses")
     return (
         metadata.get("namespace"),
         repr(metadata.get("labels")),
@@ -165,9 +165,29 @@ def key_of(pod: meta.Obj) -> tuple[Any, ...]:
         repr([_container_key(one) for one in spec.get("initContainers") or ()]),
         repr((spec.get("resources"), spec.get("overhead"), spec.get("hostNetwork"), spec.get("preemptionPolicy"))),
         (owner.get("kind"), owner.get("name")) if owner else None,
-        (metadata.get("name"), repr(volumes)) if volumes else None,
-        repr([(one.get("allocatedResources"), one.get("resources")) for one in statuses if "resources" in one]) if statuses else None,
+        (metadata.get("name"), metadata.get("uid"), repr(volumes)) if volumes else None,
+        resizing(pod),
     )
+
+
+def resizing(pod: meta.Obj) -> str | None:
+    """What the node holds for the pod and its containers, where that is not simply what the spec asks for."""
+    status, spec = meta.status(pod), meta.spec(pod)
+    statuses = [*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())]
+    held = [(one.get("name"), part) for one in statuses for part in _held(one)]
+    whole = _held(status) if spec.get("resources") else []
+    if not held and not whole:
+        return None
+    containers = (*(spec.get("containers") or ()), *(spec.get("initContainers") or ()))
+    asked = {one.get("name"): (one.get("resources") or meta.EMPTY).get("requests") or meta.EMPTY for one in containers}
+    if not whole and all(part == asked.get(name) for name, part in held):
+        return None
+    return repr((held, whole, [one.get("reason") for one in status.get("conditions") or () if one.get("type") == "PodResizePending"]))
+
+
+def _held(status: Mapping[str, Any]) -> list[Any]:
+    parts = (status.get("allocatedResources"), (status.get("resources") or meta.EMPTY).get("requests"))
+    return [part for part in parts if part is not None]
 
 
 def _container_key(container: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -191,6 +211,7 @@ def parse(pod: meta.Obj) -> Shape:
     return Shape(
         namespace=namespace,
         name=meta.name(pod),
+        uid=meta.uid(pod),
         labels=labels,
         priority=pods.priority(pod),
         preempts=spec.get("preemptionPolicy") != "Never",

@@ -24,7 +24,7 @@ from reconciler.placement import requests, taints
 from reconciler.placement.ports import HostPort
 from reconciler.scheduler import columns
 from reconciler.scheduler.census import Census
-from reconciler.scheduler.shape import Shape, Shapes
+from reconciler.scheduler.shape import Shape, Shapes, resizing
 
 FIRST_CAPACITY = 64
 MAX_LOG = 200_000
@@ -439,9 +439,9 @@ def _same_template(old: meta.Obj, new: meta.Obj) -> bool:
     """Whether two states of a pod share what their shape is made of, as a bound pod does with the pending one."""
     if old is new:
         return True
-    return meta.spec(old).get("containers") is meta.spec(new).get("containers") and meta.meta(old).get("labels") is meta.meta(new).get(
-        "labels"
-    )
+    same_spec = meta.spec(old).get("containers") is meta.spec(new).get("containers")
+    same_labels = meta.meta(old).get("labels") is meta.meta(new).get("labels")
+    return same_spec and same_labels and (meta.status(old) is meta.status(new) or resizing(old) == resizing(new))
 
 
 def _same_for_placement(old: meta.Obj, new: meta.Obj) -> bool:

@@ -56,25 +56,35 @@ NOTHING = Choice()
 
 
 def claims_of(case: Case) -> Claims:
-    bound, delayed = [], []
+    found = []
+    for name, ephemeral in case.shape.claims:
+        claim = case.view.get(CLAIMS, case.shape.namespace, name)
+        problem = _problem(case, name, ephemeral, claim)
+        if claim is None or problem:
+            return Claims(problem=problem)
+        found.append(claim)
+    bound = tuple(claim for claim in found if is_bound(claim))
+    rest = [claim for claim in found if not is_bound(claim)]
+    if any(_volume_name(claim) or not _waits_for_consumer(case, claim) for claim in rest):
+        return Claims(problem="pod has unbound immediate PersistentVolumeClaims")
+    return Claims(bound, tuple(rest))
+
+
+def _problem(case: Case, name: str, ephemeral: bool, claim: meta.Obj | None) -> str:
+    """Why a claim keeps the pod from every node, "" if it does not."""
+    if claim is None:
+        absent = f'persistentvolumeclaim "{name}" not found'
+        return f'waiting for ephemeral volume controller to create the persistentvolumeclaim "{name}"' if ephemeral else absent
+    if meta.status(claim).get("phase") == "Lost":
+        return f'persistentvolumeclaim "{name}" bound to non-existent persistentvolume "{_volume_name(claim)}"'
+    if meta.is_deleting(claim):
+        return f'persistentvolumeclaim "{name}" is being deleted'
+    owner = meta.controller(claim)
     shape = case.shape
-    for name, ephemeral in shape.claims:
-        claim = case.view.get(CLAIMS, shape.namespace, name)
-        if claim is None:
-            absent = f'persistentvolumeclaim "{name}" not found'
-            pending = f'waiting for ephemeral volume controller to create the persistentvolumeclaim "{name}"'
-            return Claims(problem=pending if ephemeral else absent)
-        if meta.status(claim).get("phase") == "Lost":
-            return Claims(problem=f'persistentvolumeclaim "{name}" bound to non-existent persistentvolume "{_volume_name(claim)}"')
-        if meta.is_deleting(claim):
-            return Claims(problem=f'persistentvolumeclaim "{name}" is being deleted')
-        if is_bound(claim):
-            bound.append(claim)
-        elif not _volume_name(claim) and _waits_for_consumer(case, claim):
-            delayed.append(claim)
-        else:
-            return Claims(problem="pod has unbound immediate PersistentVolumeClaims")
-    return Claims(tuple(bound), tuple(delayed))
+    if ephemeral and (owner is None or owner.get("uid") != shape.uid):
+        pod = f"{shape.namespace}/{shape.name}"
+        return f"PVC {shape.namespace}/{name} was not created for pod {pod} (pod is not owner)"
+    return ""
 
 
 def is_bound(claim: meta.Obj) -> bool:

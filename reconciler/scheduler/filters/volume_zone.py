@@ -1,7 +1,7 @@
 """VolumeZone: a bound volume with zone or region labels is used only from nodes with one of those zones.
 
 Nodes without any zone or region label take every volume, as in a cluster of a single zone. A label of a volume may
-name several zones, joined by a double underscore.
+name several zones, joined by a double underscore; one with an empty zone is ignored.
 """
 
 import numpy as np
@@ -27,8 +27,8 @@ def check(case: Case, rows: Rows) -> Verdict | None:
         claim = None if ephemeral else case.view.get(volumes.CLAIMS, case.shape.namespace, name)
         volume = case.view.get(volumes.VOLUMES, "", meta.spec(claim).get("volumeName") or "") if claim is not None else None
         for key, value in (meta.labels(volume) if volume is not None else meta.EMPTY).items():
-            if key in KEYS:
-                zones = {zone.strip() for zone in value.split("__")}
+            zones = {zone.strip() for zone in value.split("__")}
+            if key in KEYS and "" not in zones:
                 own = table.labels(key)
                 general = table.labels(GENERAL.get(key, key))
                 codes = own.codes[: table.size]
@@ -39,10 +39,21 @@ def check(case: Case, rows: Rows) -> Verdict | None:
     return verdict((bad & zoned)[rows], "node(s) had no available volume zone", is_final=True)
 
 
+def reject(case: Case) -> str:
+    """A claim that names a volume which is not there."""
+    for name, ephemeral in case.shape.claims:
+        claim = None if ephemeral else case.view.get(volumes.CLAIMS, case.shape.namespace, name)
+        volume = meta.spec(claim).get("volumeName") if claim is not None else None
+        if volume and case.view.get(volumes.VOLUMES, "", volume) is None:
+            return f'persistentvolume "{volume}" not found'
+    return ""
+
+
 FILTER = Filter(
     name="VolumeZone",
     scope=Scope.CLUSTER,
     check=check,
+    reject=reject,
     concerns=has_volumes,
     helped_by={
         "nodes": node_differs(("metadata", "labels")),

@@ -36,8 +36,7 @@ def rate(case: Case, rows: Rows) -> Ints | None:
             domains = len(feasible) - int(ignored.sum())
         else:
             found = table.labels(one.topology_key).sums(_counted(case, one, counts, complete))[here]
-            present = np.bincount(here[~ignored])
-            domains = int(np.count_nonzero(present[1:]))
+            domains = int(np.count_nonzero(np.bincount(here[~ignored])))  # nodes without the key count as one
         total += np.where(here != MISSING, found * math.log(domains + 2) + (one.max_skew - 1), 0.0)
     return np.where(ignored, IGNORED, np.floor(total + 0.5)).astype(np.int64)
 

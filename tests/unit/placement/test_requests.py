@@ -59,5 +59,20 @@ def test_a_resize_counts_the_larger() -> None:
     assert requests.of_pod(made) == {"cpu": 2000}
 
 
+def test_a_resize_that_the_node_refused_does_not_count() -> None:
+    made = pod([container(cpu="4")])
+    held = {"name": "c", "allocatedResources": {"cpu": "1"}}
+    made["status"] = {"containerStatuses": [held], "conditions": [{"type": "PodResizePending", "reason": "Infeasible"}]}
+    assert requests.of_pod(made) == {"cpu": 1000}
+    made["status"]["conditions"][0]["reason"] = "Deferred"
+    assert requests.of_pod(made) == {"cpu": 4000}
+
+
+def test_a_resize_of_the_whole_pod_counts_the_larger() -> None:
+    made = pod([container(cpu="1")], resources={"requests": {"cpu": "2"}})
+    made["status"] = {"resources": {"requests": {"cpu": "3"}}, "allocatedResources": {"cpu": "2"}}
+    assert requests.of_pod(made) == {"cpu": 3000}
+
+
 def test_allocatable_falls_back_to_capacity() -> None:
     assert requests.allocatable({"status": {"capacity": {"cpu": "1500m", "pods": "10"}}}) == {"cpu": 1500, "pods": 10}
