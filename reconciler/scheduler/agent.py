@@ -239,7 +239,10 @@ class Agent:
 
     def _decide(self, waiting: Waiting) -> None:
         start = self._clock.monotonic()
-        decision = self.planner.place(waiting.pod, waiting.shape)
+        decision = self.planner.try_place(waiting.pod, waiting.shape)
+        if isinstance(decision, decisions.Searching):
+            self.queue.resume(waiting)
+            return
         seconds = self._clock.monotonic() - start
         profile = waiting.shape.scheduler_name
         gauges.ALGORITHM_SECONDS.observe(seconds)
@@ -283,7 +286,8 @@ class Agent:
             await self._client.perform(action, origin)
         except (errors.StatusError, protocol.Unknown, OSError) as error:
             log.info("binding refused", extra={"facts": {"pod": "/".join(key), "node": placed.node, "error": error}})
-            self._take_back(waiting, placed)
+            if self._take_back(waiting, placed):
+                await self._explain(decisions.failed(waiting.pod, error))
             return
         if action.announce is not None:
             await self._record(action.announce, origin)
@@ -322,16 +326,17 @@ class Agent:
                 return False if asked and meta.annotations(current).get(volumes.SELECTED_NODE) != placed.node else None
         return True
 
-    def _take_back(self, waiting: Waiting, placed: decisions.Placed) -> None:
-        """The pod is not on the node after all: try again if it is still there and still without one."""
+    def _take_back(self, waiting: Waiting, placed: decisions.Placed) -> bool:
+        """The pod is not on the node after all: try again if it is still there and still without one; whether it is."""
         key = meta.key(placed.pod)
         self.planner.take_back(placed)
         current = self._cache.get("pods", *key)
         if current is None or pod_facts.node_name(current) or meta.is_deleting(current) or meta.uid(current) != meta.uid(waiting.pod):
-            return
+            return False
         waiting.pod, waiting.shape = current, self.table.shapes.of(current)
         if key not in self.queue:
             self.queue.retry(waiting)
+        return True
 
     async def _explain(self, refused: decisions.Refused) -> None:
         """Say why, evict the victims, and try the pod again once they are on their way out."""

@@ -1,6 +1,6 @@
 """The scheduler's decision for one pod at a time: a node, or why none, and whom to evict.
 
-`Planner.place` counts a placed pod on its node at once (the table assumes it), so that the next decision sees it;
+`Planner.try_place` counts a placed pod on its node at once (the table assumes it), so that the next decision sees it;
 whoever carries decisions out tells the table what became of them. Given the same table, view and order of pods the
 decisions are the same: ties are broken by a generator with a fixed seed. It writes nothing and reads no clock; the
 functions at the end turn decisions into actions.
@@ -54,6 +54,14 @@ class Refused:
     nominated: str | None = ""
     victims: tuple[meta.Obj, ...] = ()
     displaced: tuple[meta.Obj, ...] = ()
+    reason: str = "Unschedulable"  # of the pod's condition
+
+
+@dataclass(frozen=True, slots=True)
+class Searching:
+    """No node does now, and whom to evict is not found out yet: try again, when others have had their turn."""
+
+    pod: meta.Obj
 
 
 Decision = Placed | Refused
@@ -68,7 +76,14 @@ class Planner:
         self._standings: OrderedDict[tuple[int, str], tuple[Standing, preempt.Bids]] = OrderedDict()
 
     def place(self, pod: meta.Obj, shape: Shape | None = None) -> Decision:
-        """`shape` is the pod's, where the caller knows it. Raises KeyError if no profile has its schedulerName."""
+        """A decision, however many tries it takes. Raises KeyError if no profile has the pod's schedulerName."""
+        while True:
+            decision = self.try_place(pod, shape)
+            if not isinstance(decision, Searching):
+                return decision
+
+    def try_place(self, pod: meta.Obj, shape: Shape | None = None) -> Decision | Searching:
+        """One try, which takes a few milliseconds at most; `shape` is the pod's, where the caller knows it."""
         key = meta.key(pod)
         shape = shape or self.table.shapes.of(pod)
         profile = self.profiles[shape.scheduler_name]
@@ -83,7 +98,7 @@ class Planner:
             self.table.put_back(less)
         return self._displace(decision, less) if less and isinstance(decision, Refused) and decision.nominated else decision
 
-    def _decide(self, pod: meta.Obj, shape: Shape, profile: Profile, nomination: Held | None) -> Decision:
+    def _decide(self, pod: meta.Obj, shape: Shape, profile: Profile, nomination: Held | None) -> Decision | Searching:
         standing, bids = self._standing(shape, profile)
         if not _rejected(standing.case, profile):
             row = self._choose(standing, shape, nomination.node if nomination is not None else "")
@@ -153,7 +168,7 @@ class Planner:
         self.table.put_back(arriving)
         return found
 
-    def _refuse(self, pod: meta.Obj, case: Case, profile: Profile, bids: preempt.Bids, nomination: Held | None) -> Refused:
+    def _refuse(self, pod: meta.Obj, case: Case, profile: Profile, bids: preempt.Bids, nomination: Held | None) -> Refused | Searching:
         found = diagnosis.diagnose(case, profile)
         if not found.nodes:
             return Refused(pod, found.message, found.filters)
@@ -168,8 +183,14 @@ class Planner:
                 self.table.nominate(pod, case.shape, nomination.node)
             return Refused(pod, _with_preemption(found.message, obstacle), found.filters, nominated=None)
         assert found.retriable is not None
-        budgets = self._budgets() if found.retriable.any() else ()
-        bid = bids.cheapest(found.retriable, budgets)
+        bid = None
+        if found.retriable.any():
+            budgets = self._budgets()
+            if not bids.search(found.retriable, budgets):
+                if nomination is not None:
+                    self.table.nominate(pod, case.shape, nomination.node)
+                return Searching(pod)
+            bid = bids.best(found.retriable, budgets)
         if bid is None:
             return Refused(pod, _with_preemption(found.message, _no_candidates(found, bids)), found.filters)
         node = self.table.names[bid.row]
@@ -195,8 +216,9 @@ def _rejected(case: Case, profile: Profile) -> bool:
 def _no_candidates(found: diagnosis.Diagnosis, bids: preempt.Bids) -> str:
     """The outcome of a search for victims that found none, in the words of an unplaceable pod."""
     assert found.retriable is not None
-    counts = Counter(bids.why_not(found.retriable))
-    hopeless = found.nodes - int(found.retriable.sum())
+    helpful = int(np.count_nonzero(found.retriable))
+    counts = bids.why_not(found.retriable) if helpful else Counter[str]()
+    hopeless = found.nodes - helpful
     if hopeless:
         counts[preempt.NOT_HELPFUL] += hopeless
     return diagnosis.unavailable(found.nodes, counts.items())
@@ -245,7 +267,7 @@ def refusal_event(refused: Refused) -> plan.Emit:
 def refusal_status(refused: Refused, now: str) -> plan.Patch | None:
     """The PodScheduled condition and the nomination, None where the pod says so already. `now` is RFC 3339."""
     pod = refused.pod
-    wanted = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": refused.message}
+    wanted = {"type": "PodScheduled", "status": "False", "reason": refused.reason, "message": refused.message}
     current = condition(pod, "PodScheduled")
     status: dict[str, Any] = {}
     if current is None or any(current.get(name) != value for name, value in wanted.items()):
@@ -255,6 +277,11 @@ def refusal_status(refused: Refused, now: str) -> plan.Patch | None:
     if refused.nominated is not None and refused.nominated != nominated:
         status["nominatedNodeName"] = refused.nominated or None
     return _status_patch(pod, status, "no node fits") if status else None
+
+
+def failed(pod: meta.Obj, error: Exception) -> Refused:
+    """A node was found, but the pod could not be bound to it."""
+    return Refused(pod, f'running Bind plugin "DefaultBinder": {error}', frozenset(), nominated=None, reason="SchedulerError")
 
 
 def withdrawal(pod: meta.Obj) -> plan.Patch:

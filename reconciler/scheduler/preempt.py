@@ -6,26 +6,31 @@ pod still fits. What cannot go back are the victims. The cheapest node wins: few
 most important victim, smallest sum of priorities, fewest victims, and the one whose most important victims started
 last. Nothing is evicted where that would not let the pod in.
 
-Bids are kept per shape and made again only for rows that changed. At most MAX_ROWS_A_TRY new rows are looked at in
-one try, from where the last one ended, so that a try stays short on large clusters.
+A search looks at rows until it has enough bids to choose from (DefaultPreemption's minCandidateNodes) or none are
+left, CHECKS_A_TRY at a time, so that nobody waits long for it on large clusters. Bids are kept per shape, and where
+only sums matter also from one search to the next but for rows that changed. What wins is looked at once more, for the
+cluster goes on changing between the tries of a search.
 """
 
 import heapq
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
 from reconciler.model import meta, selectors
-from reconciler.scheduler.columns import Mask
+from reconciler.scheduler.columns import Indices, Mask
 from reconciler.scheduler.config import Profile
 from reconciler.scheduler.filters import node_resources_fit
 from reconciler.scheduler.rules import Case, Scope
 from reconciler.scheduler.shape import Shape
 from reconciler.scheduler.table import Held
 
-MAX_ROWS_A_TRY = 500
+NAME = "DefaultPreemption"
+CHECKS_A_TRY = 400  # questions whether the pod would fit
+PERCENTAGE, ABSOLUTE = 10, 100  # of the rows in question, bids that are enough to choose from
 NO_VICTIMS = "No preemption victims found for incoming pod"
 NOT_HELPFUL = "Preemption is not helpful for scheduling"
 NEVER = "not eligible due to preemptionPolicy=Never."
@@ -45,6 +50,7 @@ class Bid:
     cost: Cost | None = None
     victims: tuple[Held, ...] = ()
     why_not: tuple[str, ...] = ()
+    generation: int = 0  # of the table that it was made from
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,46 +97,40 @@ def _is_leaving(held: Held, shape: Shape) -> bool:
 
 
 class Bids:
-    """The bids of all rows for one shape."""
+    """The bids of all rows for one shape, and a search for more."""
 
     def __init__(self, case: Case, profile: Profile) -> None:
         self._case = case
         self._profile = profile
         self._bids: dict[int, Bid] = {}
         self._known: Mask = np.zeros(0, dtype=np.bool_)  # rows in `_bids`
+        self._priced: Mask = np.zeros(0, dtype=np.bool_)  # those whose bid has a cost
         self._heap: list[tuple[Cost, int]] = []
+        self._todo: Indices = np.zeros(0, dtype=np.intp)  # rows that the search has still to look at
+        self._wanted = 0
+        self._found = 0
+        self._local = False
         self._generation = 0
         self._facts = -1
-        self._next = 0
+        self._last = -1  # the row that was looked at last, after which the next search goes on
 
-    def cheapest(self, rows: Mask, budgets: Sequence[Budget]) -> Bid | None:
-        """The cheapest bid among `rows`; None if there is none."""
-        local = is_local(self._case, self._profile)
-        self._forget_changed(keep=local and not budgets)
-        for row in self._unknown(rows):
-            room = Sums(self._case, row) if local else Rules(self._case, self._profile, row)
-            bid = self._bids[row] = make_bid(self._case, row, room, budgets)
-            self._known[row] = True
-            if bid.cost is not None:
-                heapq.heappush(self._heap, (bid.cost, row))
-        return self._best(rows)
+    def search(self, rows: Mask, budgets: Sequence[Budget]) -> bool:
+        """Look at some of `rows`, beginning a search where none is under way; whether it has come to its end."""
+        if not len(self._todo):
+            self._begin(rows, budgets)
+        left, looked_at = CHECKS_A_TRY, 0
+        while looked_at < len(self._todo) and left > 0 and self._found < self._wanted:
+            row = self._last = int(self._todo[looked_at])
+            looked_at += 1
+            left -= (1 if self._local else Rules.COST) * (1 + len(self._case.table.pods[row]))
+            self._found += self._make(row, budgets).cost is not None
+        self._todo = self._todo[looked_at:] if self._found < self._wanted else self._todo[:0]
+        return not len(self._todo)
 
-    def why_not(self, rows: Mask) -> list[str]:
-        """The reasons of the rows without a bid, one entry per row and reason."""
-        return [text for row in np.flatnonzero(rows) if (bid := self._bids.get(int(row))) is not None for text in bid.why_not]
-
-    def _unknown(self, rows: Mask) -> list[int]:
-        """Rows to look at in this try."""
-        new = np.flatnonzero(rows & ~self._known)
-        if len(new) > MAX_ROWS_A_TRY:
-            new = np.roll(new, -int(np.searchsorted(new, self._next)))[:MAX_ROWS_A_TRY]
-            self._next = int(new[-1]) + 1
-        found: list[int] = new.tolist()
-        return found
-
-    def _best(self, rows: Mask) -> Bid | None:
-        passed = []
-        found = None
+    def best(self, rows: Mask, budgets: Sequence[Budget]) -> Bid | None:
+        """The cheapest bid among `rows` as things are now; None if there is none."""
+        passed: list[tuple[Cost, int]] = []
+        found: Bid | None = None
         while self._heap and found is None:
             cost, row = self._heap[0]
             bid = self._bids.get(row)
@@ -138,11 +138,54 @@ class Bids:
                 heapq.heappop(self._heap)
             elif not rows[row]:
                 passed.append(heapq.heappop(self._heap))
+            elif self._is_stale(bid):
+                heapq.heappop(self._heap)
+                self._make(row, budgets)
             else:
                 found = bid
         for entry in passed:
             heapq.heappush(self._heap, entry)
         return found
+
+    def why_not(self, rows: Mask) -> Counter[str]:
+        """The reasons of the rows without a bid, and how many rows have each."""
+        idle = int(np.count_nonzero(rows & ~self._with_victims(rows)))
+        found = Counter({NO_VICTIMS: idle} if idle else {})
+        for row in np.flatnonzero(self._with_victims(rows)).tolist():
+            bid = self._bids.get(row)
+            found.update(bid.why_not if bid is not None else ())
+        return found
+
+    def _begin(self, rows: Mask, budgets: Sequence[Budget]) -> None:
+        """Which rows to look at: from where the last search ended, without those whose bids still hold."""
+        self._local = is_local(self._case, self._profile)
+        self._forget_changed(keep=self._local and not budgets)
+        new = np.flatnonzero(self._with_victims(rows) & ~self._known)
+        start = int(np.searchsorted(new, self._last, side="right"))
+        self._todo = np.concatenate((new[start:], new[:start]))
+        args = self._profile.arguments.get(NAME, meta.EMPTY)
+        share = int(rows.sum()) * int(args.get("minCandidateNodesPercentage", PERCENTAGE)) // 100
+        self._wanted = max(share, int(args.get("minCandidateNodesAbsolute", ABSOLUTE)), 1)
+        self._found = int(np.count_nonzero(rows & self._priced))
+
+    def _with_victims(self, rows: Mask) -> Mask:
+        """Those of `rows` with a pod of lower priority, nominated ones counted."""
+        return rows & (self._case.table.lowest_priority[: len(rows)] < self._case.shape.priority)
+
+    def _make(self, row: int, budgets: Sequence[Budget]) -> Bid:
+        room = Sums(self._case, row) if self._local else Rules(self._case, self._profile, row)
+        found = make_bid(self._case, row, room, budgets)
+        bid = self._bids[row] = replace(found, generation=self._case.table.generation)
+        self._known[row], self._priced[row] = True, bid.cost is not None
+        if bid.cost is not None:
+            heapq.heappush(self._heap, (bid.cost, row))
+        return bid
+
+    def _is_stale(self, bid: Bid) -> bool:
+        table = self._case.table
+        if self._facts != table.facts_generation:
+            return bid.generation != table.generation
+        return bool(table.versions[bid.row] > bid.generation) if self._local else bid.generation != table.generation
 
     def _forget_changed(self, *, keep: bool) -> None:
         table = self._case.table
@@ -152,10 +195,11 @@ class Bids:
             self._bids.clear()
             self._heap.clear()
             self._known = np.zeros(table.size, dtype=np.bool_)
+            self._priced = np.zeros(table.size, dtype=np.bool_)
         else:
             for row in changed:
                 self._bids.pop(row, None)
-            self._known[changed] = False
+            self._known[changed] = self._priced[changed] = False
 
 
 def is_local(case: Case, profile: Profile) -> bool:
@@ -237,9 +281,11 @@ class Sums:
 class Rules:
     """By asking every filter, with the pods really lifted from the table for the moment."""
 
+    COST = 20  # of one question, in those that sums answer
+
     def __init__(self, case: Case, profile: Profile, row: int) -> None:
         self._case = case
-        self._profile = profile
+        self._filters = [rule for rule in profile.filters if rule.concerns(case.shape)]
         self._rows = slice(row, row + 1)
         self._gone: dict[meta.Key, Held] = {}
 
@@ -252,7 +298,7 @@ class Rules:
         self._case.table.put_back((held,))
 
     def short(self) -> tuple[str, ...]:
-        for rule in self._profile.filters:
+        for rule in self._filters:
             verdict = rule.check(self._case, self._rows)
             if verdict is not None and verdict.bits[0]:
                 bits = int(verdict.bits[0])
@@ -261,7 +307,7 @@ class Rules:
 
     def restore(self) -> None:
         self._case.table.put_back(self._gone.values())
-        self._gone.clear()
+        self._gone.clear()  # the row has not changed, though its log says so
 
 
 def _importance(held: Held) -> tuple[int, int]:

@@ -103,7 +103,7 @@ class Queue:
             del self._waiting[key]
 
     def pop(self, now: float) -> Waiting | None:
-        """The next pod to try; it leaves the queue until it is put back by `sleep` or `retry`."""
+        """The next pod to try; it leaves the queue until it is put back by `sleep`, `retry` or `resume`."""
         self._wake_due(now)
         waiting = self._pop_active() or self._pop_early()
         if waiting is not None:
@@ -112,6 +112,15 @@ class Queue:
             waiting.attempts += 1
             waiting.tried_at = now
         return waiting
+
+    def resume(self, waiting: Waiting) -> None:
+        """The attempt has not come to its end: it goes on with the next pop, before others of its priority."""
+        waiting.attempts -= 1
+        waiting.place = Place.ACTIVE
+        key = meta.key(waiting.pod)
+        self._waiting[key] = waiting
+        self._counts[Place.ACTIVE] += 1
+        heapq.heappush(self._active, (-waiting.shape.priority, waiting.ticket, key))
 
     def sleep(self, waiting: Waiting, filters: frozenset[str]) -> None:
         """No node fitted: until a change helps against one of `filters`, or for MAX_UNSCHEDULABLE_SECONDS."""
@@ -216,9 +225,7 @@ class Queue:
         self._drop_stale(self._early, Place.BACKOFF)
         if not self._early:
             return None
-        waiting = self._waiting[heapq.heappop(self._early)[2]]
-        waiting.ticket = 0
-        return waiting
+        return self._waiting[heapq.heappop(self._early)[2]]
 
     def _drop_stale(self, heap: list[tuple[int, int, meta.Key]], place: Place) -> None:
         while heap and not self._is_current(heap[0][2], heap[0][1], place):

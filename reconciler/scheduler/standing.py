@@ -84,7 +84,7 @@ class Standing:
 
     @property
     def worth(self) -> Ints:
-        """Weighted scores of all rows, without those that are relative to the other feasible ones."""
+        """Weighted scores of the feasible rows, without those that are relative to each other."""
         return self._worth
 
     def choose(self, among: Mask | None = None) -> int | None:
@@ -175,6 +175,8 @@ class Standing:
             if verdict is not None:
                 passes &= verdict.bits == 0
         worth = self._fixed[rows].copy()
+        if not passes.any():
+            return passes, worth  # nobody asks what they are worth
         for score, weight in self._pod_scores:
             values = score.rate(case, rows)
             if values is not None:

@@ -1,7 +1,7 @@
 """Scheduling alone, on one core: `python -m tests.bench.scheduler [--nodes N] [--runs N] [--only WORKLOAD]`.
 
 Workloads are those of kube-scheduler's own benchmark, made as objects in memory; what is measured is taking pods
-from the queue, deciding, and counting the decision in the table. Nothing is written to a server.
+from the queue, deciding, and counting the decision in the table, in CPU time. Nothing is written to a server.
 """
 
 import argparse
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from reconciler.daemon import heap
 from reconciler.model import meta
 from reconciler.scheduler import config
 from reconciler.scheduler import plan as decisions
@@ -145,21 +146,24 @@ def run(workload: Workload, nodes: int) -> Result:
     pods = workload.pods(workload.count)
     planner = made.planner()
     queue = Queue(config.default_profile().filters)
-    start = time.perf_counter()
+    heap.freeze()  # as the daemon does once it has loaded what there is
+    start = time.process_time()
     for pod in pods:
         queue.put(pod, made.table.shapes.of(pod), 0.0)
-    placed, longest, step = 0, 0.0, time.perf_counter()
+    placed, longest, step = 0, 0.0, time.process_time()
     while (waiting := queue.pop(0.0)) is not None:
-        decision = planner.place(waiting.pod, waiting.shape)
-        if isinstance(decision, decisions.Placed):
+        decision = planner.try_place(waiting.pod, waiting.shape)
+        if isinstance(decision, decisions.Searching):
+            queue.resume(waiting)
+        elif isinstance(decision, decisions.Placed):
             placed += 1
         else:
             placed += bool(decision.nominated) if workload.expect == "nominated" else 0
             queue.sleep(waiting, decision.filters)
-        now = time.perf_counter()
+        now = time.process_time()
         if now - step > STEP_SECONDS:  # where the agent lets others run
-            longest, step = max(longest, now - step), time.perf_counter()
-    seconds = time.perf_counter() - start
+            longest, step = max(longest, now - step), time.process_time()
+    seconds = time.process_time() - start
     if workload.expect != "either" and placed != len(pods):
         sys.stderr.write(f"{workload.name}: only {placed} of {len(pods)} pods {workload.expect}\n")
     return Result(len(pods) / seconds, placed, longest)
@@ -180,6 +184,7 @@ def memory(nodes: int, pods: int) -> float:
 
 
 def rows(nodes: int = NODES, runs: int = RUNS, only: str = "") -> Iterator[Row]:
+    heap.prepare()
     for workload in WORKLOADS:
         if only in workload.name:
             results = [run(workload, nodes) for _ in range(runs)]

@@ -133,6 +133,9 @@ async def test_a_refused_binding_is_taken_back_and_tried_again() -> None:
         await made.create("pods", pod("p", ONE))
         await made.settle()
         assert clients[0].refused == 1
+        refused = condition(await get(made, "p"), "PodScheduled")
+        assert refused["reason"] == "SchedulerError"
+        assert str(refused["message"]).startswith('running Bind plugin "DefaultBinder": ')
         await made.pass_time(3)
         assert meta.spec(await get(made, "p"))["nodeName"] == "n"
 

@@ -1,7 +1,9 @@
 """Who is evicted, where, and when not."""
 
+from dataclasses import replace
 from typing import Any
 
+from reconciler.scheduler import config
 from reconciler.scheduler import plan as decisions
 from tests.unit.scheduler import world
 
@@ -136,3 +138,76 @@ def test_higher_rank_takes_nominated_room_over() -> None:
     assert isinstance(higher, decisions.Refused)
     assert [pod["metadata"]["name"] for pod in higher.displaced] == ["p"]
     assert list(made.table.nominations) == [("default", "h")]
+
+
+def crowded(nodes: int) -> world.World:
+    """Nodes full of pods, of which the one on the last node is the cheapest to evict."""
+    made = cluster()
+    for number in range(nodes):
+        made.add(world.node(f"n{number:03}", "1", labels={"zone": f"z{number % 3}"}))
+        made.add(world.pod(f"v{number:03}", ONE, on=f"n{number:03}", priority=1 if number == nodes - 1 else 2, labels={"app": "x"}))
+    return made
+
+
+def spreading(name: str) -> dict[str, Any]:
+    constraint = {"topologyKey": "zone", "maxSkew": 9, "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {"matchLabels": {"app": "x"}}}
+    return world.pod(name, ONE, priority=10, labels={"app": "x"}, topologySpreadConstraints=[constraint])
+
+
+def tries(planner: decisions.Planner, pod: dict[str, Any]) -> tuple[int, decisions.Refused]:
+    for number in range(1, 1000):
+        decision = planner.try_place(pod)
+        if isinstance(decision, decisions.Refused):
+            return number, decision
+    raise AssertionError("the search does not end")
+
+
+def test_a_search_goes_on_in_short_tries_until_it_has_enough() -> None:
+    made = crowded(150)
+    several, decision = tries(made.planner(), spreading("p"))
+    assert several > 2
+    assert decision.nominated is not None
+    assert len(decision.victims) == 1
+    made = crowded(90)  # fewer than are enough, so that all are looked at
+    assert tries(made.planner(), spreading("p"))[1].nominated == "n089"
+    assert tries(made.planner(), world.pod("p", ONE, priority=10))[1].nominated == "n089"
+
+
+def test_a_search_that_finds_nobody_ends_with_everything_looked_at() -> None:
+    made = crowded(40)
+    pod = spreading("p")
+    pod["spec"]["containers"][0]["resources"]["requests"]["cpu"] = "900m"
+    for number in range(40):
+        made.add(world.pod(f"w{number:03}", {"cpu": "0"}, on=f"n{number:03}", priority=50, labels={"app": "x"}))
+        made.add(world.pod(f"v{number:03}", {"cpu": "500m"}, on=f"n{number:03}", priority=20))
+    _, decision = tries(made.planner(), pod)
+    assert decision.victims == ()
+    assert decision.message.endswith("preemption: 0/40 nodes are available: 40 No preemption victims found for incoming pod.")
+
+
+def test_what_changes_between_the_tries_of_a_search_counts() -> None:
+    made = crowded(60)
+    planner, pod = made.planner(), spreading("p")
+    assert isinstance(planner.try_place(pod), decisions.Searching)
+    for number in range(60):  # nobody can be evicted any more but on one node, which was looked at first
+        if number != 1:
+            made.add(world.pod(f"v{number:03}", ONE, on=f"n{number:03}", priority=20, labels={"app": "x"}))
+    made.add(world.node("late", "1", taints=[{"key": "k", "effect": "NoSchedule"}], labels={"zone": "z0"}))
+    _, decision = tries(planner, pod)
+    assert (decision.nominated, victims(decision)) == ("n001", ["v001"])
+
+
+def test_a_budget_that_selects_everything_protects_nobody_here() -> None:
+    made = cluster(world.node("a", "1"), world.pod("v", ONE, on="a", priority=1, labels={"k": "v"}))
+    made.add(world.node("b", "1"))
+    made.add(world.pod("w", ONE, on="b", priority=2, labels={"k": "v"}))
+    empty = budget("all", 0)
+    made.add({**empty, "spec": {"selector": {}}})
+    assert victims(refused(made, world.pod("p", ONE, priority=10))) == ["v"]
+
+
+def test_fewer_bids_are_enough_where_the_profile_says_so() -> None:
+    args = {"minCandidateNodesPercentage": 0, "minCandidateNodesAbsolute": 1}
+    profile = replace(config.default_profile(), arguments={"DefaultPreemption": args})
+    several, decision = tries(crowded(50).planner(profile), spreading("p"))
+    assert (several, decision.nominated) == (1, "n000")

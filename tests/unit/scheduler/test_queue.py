@@ -163,3 +163,15 @@ def test_preemptors_are_activated(queue: Queue, shapes: Shapes) -> None:
     queue.activate(("default", "p"))
     assert queue.count(Place.ACTIVE) == 1
     assert names(queue) == ["p"]
+
+
+def test_an_attempt_that_goes_on_comes_first_again(queue: Queue, shapes: Shapes) -> None:
+    for name in "ab":
+        put(queue, shapes, name)
+    waiting = queue.pop(0.0)
+    assert waiting is not None
+    queue.resume(waiting)
+    assert waiting.attempts == 0
+    put(queue, shapes, "urgent", priority=5)
+    assert names(queue) == ["urgent", "a", "b"]
+    assert [queue.count(place) for place in Place] == [0, 0, 0, 0]
