@@ -3,7 +3,7 @@
 A write of the Scale becomes a write of spec.replicas, owned by whoever made it, as model/apply/scale.py says.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from reconciler.kit import clock
 from reconciler.model import apply, decode, errors, meta
 from reconciler.model import kind as kinds
 from reconciler.model import patch as patches
+from reconciler.model import scale as scales
 from reconciler.model.apply import fields, scale
 from reconciler.model.kind import Subresource
 
@@ -34,7 +35,7 @@ class Scaling:
         item = self._objects.cache.get(call.kind.storage_id, call.namespace, call.name)
         if item is None:
             raise call.not_found()
-        if call.kind.custom and _at(item.obj, _paths(call).replicas_path) is None:
+        if call.kind.custom and scales.at(item.obj, _paths(call).replicas_path) is None:
             missing = f'the spec replicas field ".{".".join(_paths(call).replicas_path)}" does not exist'
             details = {"causes": [{"message": missing}]}
             raise errors.StatusError(500, "InternalError", f"Internal error occurred: {missing}", details=details)
@@ -77,7 +78,7 @@ class Scaling:
             obj = meta.put(meta.put(current, sub.replicas_path, replicas), ("metadata", "managedFields"), entries)
             if not entries:
                 obj = {**meta.without(obj, ("metadata", "managedFields"))}
-            if (_at(current, sub.replicas_path) or 0) == replicas:
+            if (scales.at(current, sub.replicas_path) or 0) == replicas:
                 return obj
             _validate(call, obj, current)
             return meta.put(obj, ("metadata", "generation"), meta.generation(current) + 1)
@@ -112,12 +113,6 @@ def _paths(call: Call) -> Subresource:
     return found
 
 
-def _at(obj: Any, path: tuple[str, ...]) -> Any:
-    for key in path:
-        obj = obj.get(key) if isinstance(obj, Mapping) else None
-    return obj
-
-
 def _validate(call: Call, obj: meta.Obj, old: meta.Obj) -> None:
     """A custom resource is validated as a whole."""
     if call.version.validate is not None:
@@ -132,31 +127,11 @@ def scale_of(obj: meta.Obj, sub: Subresource = WORKLOAD, *, owners: Any = None, 
     shown = {key: metadata[key] for key in SHOWN if key in metadata}
     if owners:
         shown["managedFields"] = owners
+    found = scales.of(obj, sub)
     if status is None:
-        status = {"replicas": _at(obj, sub.status_replicas_path) or 0}
-        selector = _at(obj, sub.selector_path or ("spec", "selector"))
-        if selector:
-            status["selector"] = selector if isinstance(selector, str) else selector_text(selector)
-    replicas = _at(obj, sub.replicas_path) or 0
-    spec = {"replicas": replicas} if replicas else {}
+        status = {"replicas": found.present, **({"selector": found.selector} if found.selector else {})}
+    spec = {"replicas": found.wanted} if found.wanted else {}
     return {"kind": "Scale", "apiVersion": scale.API_VERSION, "metadata": shown, "spec": spec, "status": status}
-
-
-def selector_text(selector: Any) -> str:
-    """A selector as text, sorted by key, as labels.Selector.String() writes it."""
-    if "matchLabels" not in selector and "matchExpressions" not in selector:
-        return ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
-    parts = [(key, f"{key}={value}") for key, value in (selector.get("matchLabels") or {}).items()]
-    for expression in selector.get("matchExpressions") or ():
-        key, values = expression["key"], ",".join(sorted(expression.get("values") or ()))
-        text = {
-            "In": f"{key} in ({values})",
-            "NotIn": f"{key} notin ({values})",
-            "Exists": key,
-            "DoesNotExist": f"!{key}",
-        }[expression["operator"]]
-        parts.append((key, text))
-    return ",".join(text for _, text in sorted(parts, key=lambda part: part[0]))
 
 
 def _named(call: Call, obj: meta.Obj) -> meta.Obj:

@@ -1,15 +1,16 @@
 """kube-controller-manager's loops, each a pure planner in a file (or folder) of its own.
 
 A module exports its record as CONTROLLER, or as CONTROLLERS where one of Kubernetes' names covers several; one that
-needs facts which only the installation knows exports `of(facts)`, which gives several, instead. `builtin` collects them by folder;
-`enabled` picks some in the syntax of --controllers. Planners only decide; loop/driver.py performs.
+needs facts which only the installation knows exports `of(facts)`, which gives several, instead. `builtin` collects
+them by folder; `enabled` picks some in the syntax of --controllers. Planners only decide; loop/driver.py performs.
 """
 
 import importlib
 import pkgutil
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from reconciler.controllers import measures
 from reconciler.model import plan
 
 
@@ -19,6 +20,7 @@ class Facts:
 
     root_ca: str = ""  # PEM of the server's certificate authority, for kube-root-ca.crt
     volumes_folder: str = ""  # where nodes make the folders of local volumes; empty: they make none
+    autoscaling: measures.Memories = field(default_factory=dict)  # kept by whoever performs measures.Measure
 
 
 def builtin(facts: Facts = Facts()) -> tuple[plan.Controller, ...]:

@@ -39,7 +39,7 @@ def planned(view: View, key: meta.Key, now: float) -> plan.Plan:
             [_emit(budget, "CalculateExpectedPodCountFailed", message, "Warning")], _update(budget, _failed(budget, str(error), now))
         )
     if unmanaged:
-        emits.append(_emit(budget, "UnmanagedPods", UNMANAGED.format(_shown(meta.spec(budget).get("selector"))), "Warning"))
+        emits.append(_emit(budget, "UnmanagedPods", UNMANAGED.format(selectors.shown(meta.spec(budget).get("selector"))), "Warning"))
     disrupted = _disrupted(budget, members, now)
     healthy = sum(_is_healthy(one, disrupted) for one in members)
     status = _status(budget, expected, desired, healthy, disrupted, now)
@@ -158,18 +158,6 @@ UNMANAGED = (
     'calculated correctly, which may result in undefined behavior. To account for these pods please set ".spec.minAvailable" field of '
     "the PDB to an integer value."
 )
-
-
-def _shown(selector: Mapping[str, Any] | None) -> str:
-    """A LabelSelector as Go prints it."""
-    if selector is None:
-        return "nil"
-    labels = "".join(f"{name}: {value}," for name, value in sorted((selector.get("matchLabels") or {}).items()))
-    expressions = "".join(
-        f"LabelSelectorRequirement{{Key:{one['key']},Operator:{one['operator']},Values:[{' '.join(one.get('values') or ())}],}},"
-        for one in selector.get("matchExpressions") or ()
-    )
-    return f"&LabelSelector{{MatchLabels:map[string]string{{{labels}}},MatchExpressions:[]LabelSelectorRequirement{{{expressions}}},}}"
 
 
 def _of_pod(view: View, old: meta.Obj | None, new: meta.Obj | None) -> Iterable[meta.Key]:

@@ -46,6 +46,16 @@ Address = Annotated[str, pydantic.AfterValidator(_address)]
 Network = Annotated[str, pydantic.AfterValidator(_network)]
 
 
+class Prometheus(pydantic.BaseModel):
+    """Where Prometheus is, and what to ask it for which metric."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+    url: str = pydantic.Field(pattern=r"^https?://")
+    custom: Mapping[str, str] = {}  # metrics of pods and objects: name -> query
+    external: Mapping[str, str] = {}  # metrics of anything else: name -> query
+
+
 class Config(pydantic.BaseModel):
     """The settings of one daemon."""
 
@@ -65,6 +75,7 @@ class Config(pydantic.BaseModel):
     local_volumes: bool = True  # the class `local`: volumes that are folders under dataDir/volumes
     images: dict[str, pathlib.Path] = {}  # image name -> root file system: a folder, a tar or an OCI archive
     tokens: pathlib.Path | None = None  # kube-apiserver's static token file: token,user,uid,"group,..."
+    prometheus: Prometheus | None = None  # where autoscalers find metrics that are no resource of pods
     service_range: Network = "10.96.0.0/16"
     pod_range: Network = "10.244.0.0/16"
     node_ports: tuple[int, int] = (30000, 32767)

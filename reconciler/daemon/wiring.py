@@ -11,7 +11,7 @@ from typing import Any
 from reconciler import controllers, kinds
 from reconciler.api import apiserver, server
 from reconciler.client import protocol, usage
-from reconciler.daemon import exposition, heap, introspection, machine, narrator
+from reconciler.daemon import exposition, heap, introspection, machine, measuring, narrator, prometheus
 from reconciler.daemon.config import Config, ConfigError
 from reconciler.gitops import agent as gitops
 from reconciler.kit import clock as clocks
@@ -100,8 +100,17 @@ class Daemon:
         return await self.introspection.answer(method, path, body)
 
     def _start_controllers(self) -> None:
-        facts = controllers.Facts(root_ca=self.server.authority_pem.decode(), volumes_folder=str(self.config.volumes_folder or ""))
-        driver = self.driver("controller", "kube-controller-manager")
+        reader = prometheus.Reader(self.config.prometheus) if self.config.prometheus is not None else None
+        measured = measuring.Measuring(self.cache, self.clock, self.usage, reader)
+        facts = controllers.Facts(
+            root_ca=self.server.authority_pem.decode(),
+            volumes_folder=str(self.config.volumes_folder or ""),
+            autoscaling=measured.memories,
+        )
+        driver = self.driver("controller", "kube-controller-manager", measured.performers())
+        measured.wakes(driver.wake)
+        if reader is not None:
+            self._closers.append(reader.close)
         for controller in controllers.enabled(controllers.builtin(facts), self.config.controllers):
             driver.add(controller)
         self.tasks.start(driver.run(), "controllers")

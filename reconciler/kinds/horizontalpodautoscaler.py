@@ -219,6 +219,16 @@ def health(autoscaler: meta.Obj) -> Health:
     return Health("Healthy") if meta.status(autoscaler).get("conditions") else Health("Progressing", "it has no metrics yet")
 
 
+def is_measurement(old: meta.Obj | None, new: meta.Obj) -> bool:
+    """Whether only the measured values changed: they are measured again anyway."""
+    return old is not None and _without_values(old) == _without_values(new)
+
+
+def _without_values(autoscaler: meta.Obj) -> Any:
+    metadata = {k: v for k, v in meta.meta(autoscaler).items() if k not in ("resourceVersion", "managedFields")}
+    return metadata, autoscaler.get("spec"), {k: v for k, v in meta.status(autoscaler).items() if k != "currentMetrics"}
+
+
 def _targets_cell(autoscaler: meta.Obj) -> str:
     wanted = meta.spec(autoscaler).get("metrics") or ()
     measured = meta.status(autoscaler).get("currentMetrics") or ()
@@ -273,5 +283,6 @@ KIND = Kind(
         columns.AGE,
     ),
     health=health,
+    volatile=is_measurement,
     order=65,
 )

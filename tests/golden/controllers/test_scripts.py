@@ -28,6 +28,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from reconciler import controllers, kinds
+from reconciler.controllers import measures
 from reconciler.kit import clock as clocks
 from reconciler.loop.snapshot import Snapshot
 from reconciler.model import meta, plan
@@ -140,6 +141,13 @@ def action_lines(action: plan.Action, view: Snapshot) -> Iterator[str]:
                 f" {word}" for word in (action.propagation, f"grace {action.grace_seconds}" * (action.grace_seconds is not None)) if word
             )
             yield f"delete {action.kind} {'/'.join(filter(None, (action.namespace, action.name)))}{how}: {action.why}"
+        case plan.Patch():
+            of = f" {action.subresource}" if action.subresource else ""
+            yield f"patch {action.kind} {'/'.join(filter(None, (action.namespace, action.name)))}{of}: {action.why}"
+            yield from (f"    {path} = {value}" for path, value in flat(action.patch).items())
+        case measures.Measure():
+            for query in sorted(action.queries, key=str):
+                yield f"measure {query.source} {query.metric} of {query.selector or query.described or 'nobody'}: {action.why}"
         case plan.Emit():
             yield f"emit {action.type} {action.reason} on {named(action.regarding)}: {action.message}"
     if (announcement := getattr(action, "announce", None)) is not None:

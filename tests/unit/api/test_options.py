@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconciler.api import health, options, scaling
+from reconciler.api import health, options
 from reconciler.model import errors
 
 
@@ -52,9 +52,3 @@ def test_health_says_which_check_failed() -> None:
     assert excluded is not None
     assert excluded.content == b"[+]ping ok\n[+]synced excluded: ok\nreadyz check passed\n"
     assert made.answer("/readyz/nothing", [], False) is None
-
-
-def test_selectors_as_text() -> None:
-    selector = {"matchLabels": {"b": "1"}, "matchExpressions": [{"key": "a", "operator": "In", "values": ["y", "x"]}]}
-    assert scaling.selector_text(selector) == "a in (x,y),b=1"
-    assert scaling.selector_text({"b": "1", "a": "2"}) == "a=2,b=1"
