@@ -15,7 +15,7 @@ import sys
 from reconciler.api.auth import certificates
 from reconciler.daemon import heap
 from reconciler.daemon.config import Config
-from reconciler.daemon.wiring import Daemon, Say
+from reconciler.daemon.wiring import Daemon
 from reconciler.kit import lines, notify
 from reconciler.kit import log as logs
 from reconciler.store import types
@@ -34,7 +34,7 @@ def run(config: Config) -> int:
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_serve(config, out.put))
+            return runner.run(_serve(config, out))
     except types.JournalError as error:
         print(f"reconciler up: {error}", file=sys.stderr)
     except certificates.Unusable as error:
@@ -46,13 +46,13 @@ def run(config: Config) -> int:
     return os.EX_CONFIG
 
 
-async def _serve(config: Config, say: Say) -> int:
+async def _serve(config: Config, out: lines.Lines) -> int:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     notifier = notify.Notifier()
-    daemon = Daemon(config, say)
+    daemon = Daemon(config, out.put)
     try:
         starting = asyncio.ensure_future(daemon.start())
         if await _first(starting, stopping) is not starting:
@@ -61,7 +61,8 @@ async def _serve(config: Config, say: Say) -> int:
         heap.freeze()
         notifier.send("READY=1", f"STATUS=serving on {daemon.address}")
         kubeconfig = config.data_dir / "admin.kubeconfig"
-        say(f"ready: API on https://{daemon.address}, kubeconfig {kubeconfig}, metrics on http://{daemon.metrics_address}/metrics")
+        out.put(f"ready: API on https://{daemon.address}, kubeconfig {kubeconfig}, metrics on http://{daemon.metrics_address}/metrics")
+        out.flush(0)
         return await _until_stopped(daemon, notifier, stopping)
     finally:
         notifier.send("STOPPING=1")

@@ -6,9 +6,9 @@ API server alone, which answers generateName and stamps new objects, and may be 
 
 import hashlib
 import random
-import uuid
 
 ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # k8s.io/apimachinery/pkg/util/rand: no vowels, no 0 1 3
+_FREE_BITS, _VERSION_4 = ~(0xF << 76 | 0x3 << 62), 0x4 << 76 | 0x2 << 62  # RFC 9562: where version and variant are
 
 
 def suffix(*parts: object, length: int = 5) -> str:
@@ -36,7 +36,9 @@ class Source:
         return "".join(self._chance.choices(ALPHABET, k=length))
 
     def uid(self) -> str:
-        return str(uuid.UUID(int=self._chance.getrandbits(128), version=4))
+        """A UUID of version 4; made without the class uuid.UUID, which costs thrice as much."""
+        text = f"{self._chance.getrandbits(128) & _FREE_BITS | _VERSION_4:032x}"
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 RANDOM = Source(random.SystemRandom())

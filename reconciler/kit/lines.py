@@ -7,11 +7,10 @@ said as soon as there is room again. To a reader that has gone nothing is writte
 import os
 import select
 import threading
-import time
 from collections import deque
 
 MOST = 4096
-PAUSE_SECONDS = 0.005  # after each write: the lines of a burst go out together, and wake the thread once
+PAUSE_SECONDS = 0.05  # after each write: the lines of a burst go out together, and wake the thread once
 
 
 class Lines:
@@ -21,6 +20,7 @@ class Lines:
         self._file = file
         self._waiting: deque[str | threading.Event] = deque()
         self._some = threading.Event()
+        self._hurry = threading.Event()
         self._dropped = 0
         self._is_gone = False
         threading.Thread(target=self._run, name=f"lines of {file}", daemon=True).start()
@@ -30,13 +30,15 @@ class Lines:
             self._dropped += 1
             return
         self._waiting.append(line)
-        self._some.set()
+        if not self._some.is_set():
+            self._some.set()
 
     def flush(self, seconds: float) -> bool:
-        """Wait until what was put before is written, but no longer than `seconds`; whether it is."""
+        """Wait until what was put before is written, but no longer than `seconds`; whether it is. 0 only hurries."""
         written = threading.Event()
         self._waiting.append(written)
         self._some.set()
+        self._hurry.set()
         return written.wait(seconds)
 
     def _run(self) -> None:
@@ -44,7 +46,8 @@ class Lines:
             self._some.wait()
             self._some.clear()
             self._write_waiting()
-            time.sleep(PAUSE_SECONDS)
+            self._hurry.wait(PAUSE_SECONDS)
+            self._hurry.clear()
 
     def _write_waiting(self) -> None:
         text: list[str] = []

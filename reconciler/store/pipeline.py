@@ -40,7 +40,8 @@ class Pipeline:
         self._ttl_seconds = ttl_seconds
         self._pending: deque[writer.Commit] = deque()
         self._answers: deque[writer.Commit] = deque()  # visible, their writers not yet woken
-        self._submit: Callable[[writer.Commit], None]
+        self._submit: Callable[[Sequence[writer.Commit]], None]
+        self._turn: list[writer.Commit] = []  # numbered in this turn of the event loop, to be submitted at its end
         self._epoch = 0
         self._next = state.revision + 1
         self._reserved = reserved  # durably
@@ -48,7 +49,7 @@ class Pipeline:
         self._exhausted = False  # a block could not be reserved even from the space kept for that
         self._error: JournalError | None = None
 
-    def start(self, submit: Callable[[writer.Commit], None]) -> None:
+    def start(self, submit: Callable[[Sequence[writer.Commit]], None]) -> None:
         self._submit = submit
 
     async def commit(self, operations: Sequence[Operation], provenance: Provenance) -> tuple[Entry, ...]:
@@ -106,12 +107,26 @@ class Pipeline:
         return commit
 
     def _enqueue(self, commit: writer.Commit) -> None:
+        idle = not self._pending
         self._pending.append(commit)
         if commit.rows or commit.reserve:
-            self._submit(commit)
+            self._hand_over(commit, at_once=idle)
         else:
             commit.written = True
             self._advance()
+
+    def _hand_over(self, commit: writer.Commit, *, at_once: bool) -> None:
+        """To an idle writer at once; a busy one is woken once a turn, for with it the two fight over the interpreter."""
+        if at_once:
+            self._submit((commit,))
+            return
+        if not self._turn:
+            asyncio.get_running_loop().call_soon(self._end_turn)
+        self._turn.append(commit)
+
+    def _end_turn(self) -> None:
+        commits, self._turn = self._turn, []
+        self._submit(commits)
 
     def _commit_of(self, provenance: Provenance, *, essential: bool = False, reserve: int = 0) -> writer.Commit:
         outcome: asyncio.Future[tuple[Entry, ...] | None] = asyncio.get_running_loop().create_future()

@@ -14,7 +14,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -85,7 +85,7 @@ class Writer:
         self._reserve = reserve
         self._callbacks = callbacks
         self._loop = asyncio.get_running_loop()
-        self._queue: SimpleQueue[Commit | Call | None] = SimpleQueue()
+        self._queue: SimpleQueue[Sequence[Commit] | Call | None] = SimpleQueue()
         self._backlog: deque[Commit | Call | None] = deque()
         self._refused_epoch = -1
         self._broken: FsyncFailed | None = None
@@ -93,8 +93,8 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, commit: Commit) -> None:
-        self._queue.put(commit)
+    def submit(self, commits: Sequence[Commit]) -> None:
+        self._queue.put(commits)
 
     async def call(self, work: Callable[[apsw.Connection], Any]) -> Any:
         """`work` on the writer's connection after everything submitted. Raises Full."""
@@ -122,10 +122,9 @@ class Writer:
                 self._callbacks.die("the journal's writer ended unexpectedly")
 
     def _next(self) -> Commit | Call | None:
-        if not self._backlog:
-            self._backlog.append(self._queue.get())
-        while not self._queue.empty():
-            self._backlog.append(self._queue.get())
+        while not self._backlog or not self._queue.empty():
+            item = self._queue.get()
+            self._backlog.extend(item if isinstance(item, Sequence) else (item,))
         return self._backlog.popleft()
 
     def _group(self, first: Commit) -> list[Commit]:

@@ -1,6 +1,7 @@
 """Numbering, order and refusal, with a writer that is told when to finish."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
@@ -21,7 +22,7 @@ class Bench:
         self.pipeline = pipeline.Pipeline(
             self.state, 1, lambda steps: self.visible.extend(step.change for step in steps), lambda lease: 0.0
         )
-        self.pipeline.start(self.submitted.append)
+        self.pipeline.start(self.submitted.extend)
 
     async def start(self, *operations: Put | Remove | Check) -> "asyncio.Task[tuple[Entry, ...]]":
         task = asyncio.create_task(self.pipeline.commit(operations, WHY))
@@ -211,3 +212,30 @@ async def test_a_broken_disk_fails_everything_that_waits() -> None:
     with pytest.raises(Closed):
         await flying
     assert bench.visible == []
+
+
+async def test_a_busy_writer_is_woken_once_a_turn() -> None:
+    bench = Bench()
+    await bench.start(Put("a", b""))
+    woken: list[int] = []
+
+    def submit(commits: Sequence[writer.Commit]) -> None:
+        woken.append(len(commits))
+        bench.submitted.extend(commits)
+
+    bench.pipeline.start(submit)
+    tasks = [asyncio.create_task(bench.pipeline.commit([Put(f"k{number}", b"")], WHY)) for number in range(20)]
+    await settle()
+    assert woken == [20]
+    await bench.finish()
+    assert [(await task)[0].key for task in tasks] == [f"k{number}" for number in range(20)]
+
+
+async def test_a_large_group_is_answered_a_few_at_a_time() -> None:
+    bench = Bench()
+    tasks = [await bench.start(Put(f"k{number}", b"")) for number in range(3 * pipeline.ANSWERS_AT_ONCE)]
+    bench.pipeline.written(list(bench.submitted))
+    assert len(bench.visible) == len(tasks), "visible together"
+    await asyncio.sleep(0)
+    assert 0 < sum(task.done() for task in tasks) < len(tasks)
+    await asyncio.gather(*tasks)

@@ -40,7 +40,7 @@ class Desk:
         rows = tuple(row(revision, size) for revision in revisions)
         outcome = asyncio.get_running_loop().create_future()
         commit = writer.Commit(epoch, outcome, Provenance(""), rows=rows, essential=essential, reserve=reserve)
-        self.writer.submit(commit)
+        self.writer.submit((commit,))
         return commit
 
     async def done(self) -> list[int]:
