@@ -5,6 +5,7 @@ husk that keeps its provenance; every row carries a CRC; no transaction outlives
 Blocking, for threads. Not here: which rows to write (local.py), when (writer.py), which to prune (compaction.py).
 """
 
+import itertools
 import os
 import zlib
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ FILE = "journal.db"
 FORMAT = 1  # PRAGMA user_version; grows with every change that an older program cannot read
 APPLICATION_ID = 0x7265636A
 MAX_ROWS = 256  # in a group; only a single transaction may bring more
+COLUMNS = 14
 PAGE_BYTES = 4096
 LOG_BYTES = 8 << 20  # how long the log gets, roughly
 SAFE_SQLITE = (3, 51, 3)  # before it, a WAL reset could corrupt the file
@@ -45,20 +47,8 @@ class Form(IntEnum):
     HUSK = 2  # only the provenance of a write
 
 
-class Row(NamedTuple):
-    revision: int
-    form: int
-    key: str
-    created: int
-    version: int
-    spec: int
-    lease: int
-    ttl_seconds: float
-    actor: str
-    why: str
-    cause: int
-    source: str
-    value: bytes | None
+# A row of the table, columns in their order: what `row` makes.
+Row = tuple[int, int, str, int, int, int, int, float, str, str, int, str, int, bytes | None]
 
 
 class Loaded(NamedTuple):
@@ -170,24 +160,37 @@ def _load(connection: apsw.Connection, path: Path) -> Loaded:
     )
 
 
+def row(
+    revision: int,
+    form: int,
+    key: str,
+    created: int,
+    version: int,
+    spec: int,
+    lease: int,
+    ttl_seconds: float,
+    why: Provenance,
+    value: bytes | None,
+) -> Row:
+    """Made by whoever numbers the write, so that the thread that writes it has little to do with the interpreter."""
+    crc = _crc(revision, form, key, created, version, value)
+    return (revision, form, key, created, version, spec, lease, ttl_seconds, why.actor, why.why, why.cause, why.source, crc, value)
+
+
 def append(connection: apsw.Connection, rows: Sequence[Row]) -> None:
     """One statement, one transaction, one fsync. SQLite takes 2,340 rows, the largest transaction has 640."""
     if not rows:
         return
-    values: list[object] = []
-    for row in rows:
-        values += row[:-1]
-        values.append(_crc(row.revision, row.form, row.key, row.created, row.version, row.value))
-        values.append(row.value)
     size = 1 << (len(rows) - 1).bit_length()
-    values += [None] * (14 * (size - len(rows)))
+    values: list[object] = list(itertools.chain.from_iterable(rows))
+    values += [None] * (COLUMNS * (size - len(rows)))
     connection.execute(_insert(size), tuple(values))
 
 
 @cache
 def _insert(size: int) -> str:
     """Powers of two only, so that few statements are ever prepared; the padding is left out by its NULL revision."""
-    one = "(" + ",".join("?" * 14) + ")"
+    one = "(" + ",".join("?" * COLUMNS) + ")"
     return f"INSERT INTO revision SELECT * FROM (VALUES {','.join([one] * size)}) WHERE column1 IS NOT NULL"  # noqa: S608
 
 

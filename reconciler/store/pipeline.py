@@ -237,7 +237,7 @@ def _needed(steps: Sequence[mvcc.Step], provenance: Provenance) -> set[int]:
 
 def _row(step: mvcc.Step, provenance: Provenance, ttl_seconds: float) -> disk.Row:
     entry, live = step.change.entry, step.live
-    return disk.Row(
+    return disk.row(
         entry.mod_revision,
         disk.Form.PUT if live else disk.Form.DELETE,
         entry.key,
@@ -246,14 +246,10 @@ def _row(step: mvcc.Step, provenance: Provenance, ttl_seconds: float) -> disk.Ro
         live.spec_revision if live else 0,
         entry.lease,
         ttl_seconds,
-        provenance.actor,
-        provenance.why,
-        provenance.cause,
-        provenance.source,
+        provenance,
         entry.value,
     )
 
 
 def _husk(record: Record) -> disk.Row:
-    why = record.provenance
-    return disk.Row(record.revision, disk.Form.HUSK, record.key, 0, 0, 0, 0, 0.0, why.actor, why.why, why.cause, why.source, None)
+    return disk.row(record.revision, disk.Form.HUSK, record.key, 0, 0, 0, 0, 0.0, record.provenance, None)

@@ -115,7 +115,7 @@ class Writer:
                 if isinstance(item, Call):
                     self._call(item)
                 else:
-                    self._write(self._group(item))
+                    self._write(*self._group(item))
             ended = True
         finally:
             if not ended:
@@ -127,30 +127,33 @@ class Writer:
             self._backlog.extend(item if isinstance(item, Sequence) else (item,))
         return self._backlog.popleft()
 
-    def _group(self, first: Commit) -> list[Commit]:
-        """`first` and the commits behind it that fit into one statement."""
+    def _group(self, first: Commit) -> tuple[list[Commit], int]:
+        """`first` and the commits behind it that fit into one statement, and their bytes."""
         group, rows, size = [first], len(first.rows), _bytes(first)
         while self._backlog:
             commit = self._backlog[0]
             if not isinstance(commit, Commit):
                 break
-            rows, size = rows + len(commit.rows), size + _bytes(commit)
-            if rows > disk.MAX_ROWS or size > GROUP_BYTES:
+            more = _bytes(commit)
+            rows += len(commit.rows)
+            if rows > disk.MAX_ROWS or size + more > GROUP_BYTES:
                 break
+            size += more
             group.append(commit)
             self._backlog.popleft()
-        return group
+        return group, size
 
-    def _write(self, group: list[Commit]) -> None:
+    def _write(self, group: list[Commit], size_bytes: int) -> None:
         group = [commit for commit in group if commit.epoch > self._refused_epoch]
         if not group or self._broken is not None:
             return
-        if not self._reserve.stocked and not all(commit.essential for commit in group):
+        essential = all(commit.essential for commit in group)
+        if not self._reserve.stocked and not essential:
             self._refuse(group)
             return
         started = time.perf_counter()
         try:
-            self._attempt(lambda: self._append(group), essential=all(commit.essential for commit in group))
+            self._attempt(lambda: self._append(group), essential=essential)
         except Full:
             self._refuse(group)
         except FsyncFailed:
@@ -158,7 +161,7 @@ class Writer:
         else:
             measures.FSYNC.observe(time.perf_counter() - started)
             self._post(self._callbacks.written, group)
-            self._checkpointer.logged(sum(map(_bytes, group)) + 2 * disk.PAGE_BYTES, self._connection)
+            self._checkpointer.logged(size_bytes + 2 * disk.PAGE_BYTES, self._connection)
 
     def _append(self, group: list[Commit]) -> None:
         rows = [row for commit in group for row in commit.rows]
@@ -222,7 +225,7 @@ class Writer:
 
 
 def _bytes(commit: Commit) -> int:
-    return sum(len(row.value or b"") + 256 for row in commit.rows)
+    return sum([len(row[-1] or b"") + 256 for row in commit.rows])
 
 
 def _resolve(outcome: asyncio.Future[Any], result: Any) -> None:

@@ -8,10 +8,11 @@ import apsw
 import pytest
 
 from reconciler.store import checkpoint, disk
+from reconciler.store.types import Provenance
 
 
 def row(revision: int, size: int) -> disk.Row:
-    return disk.Row(revision, disk.Form.PUT, f"k{revision}", revision, 1, revision, 0, 0.0, "", "", 0, "", bytes(size))
+    return disk.row(revision, disk.Form.PUT, f"k{revision}", revision, 1, revision, 0, 0.0, Provenance(""), bytes(size))
 
 
 class Desk:

@@ -7,12 +7,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reconciler.store import compaction, disk
-from reconciler.store.types import Entry
+from reconciler.store.types import Entry, Provenance
 
 
 def row(revision: int, key: str, value: bytes | None, cause: int) -> disk.Row:
     form = disk.Form.DELETE if value is None else disk.Form.PUT
-    return disk.Row(revision, form, key, revision, 1, revision, 0, 0.0, "", "", cause, "", value)
+    return disk.row(revision, form, key, revision, 1, revision, 0, 0.0, Provenance("", "", cause, ""), value)
 
 
 def states(rows: list[disk.Row]) -> dict[int, dict[str, int]]:
@@ -20,10 +20,10 @@ def states(rows: list[disk.Row]) -> dict[int, dict[str, int]]:
     state: dict[str, int] = {}
     found = {0: state}
     for made in rows:
-        state = {key: revision for key, revision in state.items() if key != made.key}
-        if made.value is not None:
-            state[made.key] = made.revision
-        found[made.revision] = state
+        state = {key: revision for key, revision in state.items() if key != made[2]}
+        if made[-1] is not None:
+            state[made[2]] = made[0]
+        found[made[0]] = state
     return found
 
 

@@ -14,7 +14,7 @@ from reconciler.store.types import Corrupt, Entry, JournalError, Provenance
 
 def row(revision: int, key: str, value: bytes | None = b"v", cause: int = 0, form: int | None = None) -> disk.Row:
     form = form if form is not None else (disk.Form.DELETE if value is None else disk.Form.PUT)
-    return disk.Row(revision, form, key, revision, 1, revision, 0, 0.0, "actor", "why", cause, "file:1", value)
+    return disk.row(revision, form, key, revision, 1, revision, 0, 0.0, Provenance("actor", "why", cause, "file:1"), value)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 17, disk.MAX_ROWS])

@@ -9,6 +9,7 @@ import apsw
 import pytest
 
 from reconciler.store import disk, reserve
+from reconciler.store.types import Provenance
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def connection(tmp_path: Path) -> Iterator[apsw.Connection]:
 
 
 def row(revision: int, size: int) -> disk.Row:
-    return disk.Row(revision, disk.Form.PUT, f"k{revision}", revision, 1, revision, 0, 0.0, "", "", 0, "", bytes(size))
+    return disk.row(revision, disk.Form.PUT, f"k{revision}", revision, 1, revision, 0, 0.0, Provenance(""), bytes(size))
 
 
 def test_it_occupies_the_disk_and_gives_it_back(tmp_path: Path, connection: apsw.Connection) -> None:

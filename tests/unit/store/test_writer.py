@@ -14,7 +14,7 @@ from reconciler.store.types import FsyncFailed, Full, Provenance
 
 
 def row(revision: int, size: int = 1) -> disk.Row:
-    return disk.Row(revision, disk.Form.PUT, f"k{revision}", revision, 1, revision, 0, 0.0, "", "", 0, "", bytes(size))
+    return disk.row(revision, disk.Form.PUT, f"k{revision}", revision, 1, revision, 0, 0.0, Provenance(""), bytes(size))
 
 
 class Desk:
