@@ -7,7 +7,6 @@ a while. What a bulk load made is frozen, so that it is not walked at all.
 
 import asyncio
 import gc
-import sys
 import time
 
 from prometheus_client import Gauge, Histogram
@@ -28,12 +27,10 @@ QUIET_BEATS = 20
 COLLECT_EVERY_SECONDS = 300.0
 CHECK_SECONDS = 60.0  # how often `Heap.collect` is called
 YOUNG, MIDDLE, NEVER = 4_000, 1_000, 1_000_000
-SWITCH_SECONDS = 0.0001  # how soon the journal's writer thread gets the interpreter from a busy loop
 
 
 def prepare() -> None:
     """Call once, before anything is loaded."""
-    sys.setswitchinterval(SWITCH_SECONDS)
     gc.set_threshold(YOUNG, MIDDLE, NEVER)
 
 

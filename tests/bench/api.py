@@ -234,7 +234,7 @@ def _pod(number: int) -> dict[str, Any]:
                 {
                     "name": "main",
                     "image": "registry.example/team/web:1.0",
-                    "env": [{"name": f"SETTING_{index}", "value": f"value {number} {index}"} for index in range(8)],
+                    "env": [{"name": f"SETTING_{index}", "value": f"value {number} {index}"} for index in range(2)],
                     "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "128Mi"}},
                 }
             ],
@@ -244,7 +244,7 @@ def _pod(number: int) -> dict[str, Any]:
     return pod
 
 
-STORED_MORE_BYTES = 900  # what the server adds: defaults, managed fields, status
+STORED_MORE_BYTES = 1490  # what the server adds: defaults, managed fields, status
 
 
 def _deployment() -> dict[str, Any]:
