@@ -53,12 +53,13 @@ class ApiServer:
         self.objects = objects.Objects(
             journal,
             self.cache,
-            order.chain(mount_tokens=settings.mount_tokens, schemas=self.schemas, asked=asked),
+            order.chain(mount_tokens=settings.mount_tokens, schemas=self.schemas, asked=asked, authoriser=self.rbac),
             self.decoder,
             ownership.Owners(self.schemas),
             self.services,
             time,
             settings.source,
+            self.rbac.decide,
         )
         self.definitions = custom.Definitions(self.objects, time)
         self.accounts = accounts.Accounts(settings.account_key, time, self._stored)

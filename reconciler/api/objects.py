@@ -18,6 +18,7 @@ import orjson
 
 from reconciler.api import allocators, decoding, deletion, identity, ownership, partial_writes, patching, twins
 from reconciler.api.admission.chain import Attributes, Chain
+from reconciler.api.auth import authorisation
 from reconciler.api.cache import Cache, Item
 from reconciler.api.calls import Call, DeleteOptions
 from reconciler.kit import clock, ids
@@ -55,7 +56,9 @@ class Objects:
         services: allocators.Services,
         time: clock.Clock,
         source: ids.Source,
+        authoriser: authorisation.Authoriser,
     ) -> None:
+        self.authoriser = authoriser
         self.journal = journal
         self.cache = cache
         self.admission = admission
@@ -300,7 +303,7 @@ class Objects:
             call.warn(text)
 
     def _attributes(self, call: Call, operation: str, old: meta.Obj | None) -> Attributes:
-        return Attributes(call=call, operation=operation, old=old, cache=self.cache)
+        return Attributes(call=call, operation=operation, old=old, cache=self.cache, authoriser=self.authoriser)
 
     def _current(self, call: Call) -> Item | None:
         return self.cache.get(call.kind.storage_id, call.namespace, call.name)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reconciler.model import errors, meta
-from reconciler.model.cel import program, types
+from reconciler.model.cel import authorizer, program, types
 from reconciler.model.cel.check import Environment
 from reconciler.model.cel.errors import Refused
 from reconciler.model.cel.kubernetes import FUNCTIONS
@@ -36,7 +36,13 @@ REQUEST = types.object_of(
         "userInfo": _USER, "dryRun": types.BOOL, "options": types.DYN,
     },
 )  # fmt: skip
-_GIVEN = {"object": types.DYN, "oldObject": types.DYN, "request": REQUEST, "namespaceObject": types.DYN}
+_GIVEN = {
+    "object": types.DYN,
+    "oldObject": types.DYN,
+    "request": REQUEST,
+    "namespaceObject": types.DYN,
+    "authorizer": authorizer.AUTHORIZER,
+}
 
 
 @dataclass(slots=True)
@@ -65,7 +71,7 @@ def compiled(policy: meta.Obj) -> Compiled:
     """Everything that a policy evaluates. Expressions that are empty or missing are others' complaint."""
     spec, made = meta.spec(policy), Compiled()
     given = {**_GIVEN, **({"params": types.DYN} if spec.get("paramKind") else {})}
-    environment = Environment(given, FUNCTIONS)
+    environment = Environment(given, {**FUNCTIONS, **authorizer.FUNCTIONS})
     for index, condition in enumerate(_written(spec.get("matchConditions"), "expression")):
         found = made.add(f"spec.matchConditions[{index}].expression", condition["expression"], environment, "bool")
         if found is not None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from types import CoroutineType
 from typing import Any
 
+from reconciler.api.auth.authorisation import Authoriser
 from reconciler.api.cache import Cache
 from reconciler.api.calls import Call
 from reconciler.model import meta
@@ -35,6 +36,7 @@ class Attributes:
     operation: str  # CREATE, UPDATE, DELETE, CONNECT
     old: meta.Obj | None
     cache: Cache
+    authoriser: Authoriser
     passes: Passes = field(default_factory=Passes)
 
 

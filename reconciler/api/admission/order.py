@@ -1,6 +1,8 @@
 """The one list of admission plugins, in kube-apiserver's order (its recommended plugins, as far as they exist here)."""
 
 from reconciler.api.admission import (
+    certificates,
+    default_classes,
     default_toleration_seconds,
     definition_terminating,
     limit_ranger,
@@ -9,6 +11,8 @@ from reconciler.api.admission import (
     pod_security,
     priority,
     resource_quota,
+    role_escalation,
+    runtime_class,
     service_account,
     storage_object_in_use_protection,
     taint_nodes_by_condition,
@@ -17,10 +21,11 @@ from reconciler.api.admission import (
     webhooks,
 )
 from reconciler.api.admission.chain import Chain
+from reconciler.api.auth import rbac
 from reconciler.model.schema import Schemas
 
 
-def chain(*, mount_tokens: bool, schemas: Schemas, asked: webhooks.Webhooks) -> Chain:
+def chain(*, mount_tokens: bool, schemas: Schemas, asked: webhooks.Webhooks, authoriser: rbac.Rbac) -> Chain:
     mutating_webhook, validating_webhook = webhooks.plugins(asked)
     return Chain(
         (
@@ -32,8 +37,13 @@ def chain(*, mount_tokens: bool, schemas: Schemas, asked: webhooks.Webhooks) -> 
             priority.PODS,
             priority.PRIORITY_CLASSES,
             default_toleration_seconds.PLUGIN,
+            default_classes.STORAGE,
             storage_object_in_use_protection.PLUGIN,
             volume_claim_resize.PLUGIN,
+            runtime_class.PLUGIN,
+            *certificates.plugins(authoriser.decide),
+            default_classes.INGRESS,
+            role_escalation.plugin(authoriser),
             definition_terminating.PLUGIN,
             mutating_policy.plugin(schemas),
             mutating_webhook,

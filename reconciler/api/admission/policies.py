@@ -1,16 +1,18 @@
 """What validating and mutating policies share: compiled policies, bindings, parameters, the variables of a request."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 from reconciler import kinds
 from reconciler.api.admission import matching, review
 from reconciler.api.admission.chain import Attributes
+from reconciler.api.auth import accounts, authorisation
 from reconciler.api.deletion import DEFINITIONS
 from reconciler.kinds import admission_cel, customresourcedefinition
 from reconciler.model import meta, selectors
+from reconciler.model.cel import authorizer
 from reconciler.model.cel.errors import Failed
 from reconciler.model.cel.program import Program
 
@@ -135,7 +137,37 @@ def _variables(attributes: Attributes, obj: meta.Obj) -> dict[str, Any]:
         "oldObject": attributes.old,
         "namespaceObject": namespace.obj if namespace is not None else None,
         "request": lambda: _request(attributes),
+        "authorizer": lambda: _authorizer(attributes),
     }
+
+
+def _authorizer(attributes: Attributes) -> authorizer.Authorizer:
+    call = attributes.call
+
+    def ask(question: authorizer.Question) -> tuple[bool, str]:
+        asked = authorisation.Asked(
+            verb=question.verb,
+            path=question.path,
+            group=question.group,
+            resource=question.resource,
+            subresource=question.subresource,
+            namespace=question.namespace,
+            name=question.name,
+        )
+        user = call.user if question.account is None else accounts.user_named(*question.account)
+        decision = attributes.authoriser(user, asked)
+        return decision.allowed, decision.reason
+
+    root = authorizer.Question(ask=ask)
+    request = replace(
+        root,
+        group=call.kind.group,
+        resource=call.kind.plural,
+        subresource=call.subresource,
+        namespace=review.namespace_of(call),
+        name=call.name,
+    )
+    return authorizer.Authorizer(root, request)
 
 
 def _request(attributes: Attributes) -> dict[str, Any]:

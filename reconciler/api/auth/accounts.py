@@ -7,6 +7,7 @@ only as long as the service account, and the pod or secret that it is bound to, 
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jwt
@@ -97,8 +98,7 @@ class Accounts:
             if bound and kind == "pod":
                 extra["authentication.kubernetes.io/pod-name"] = (str(bound["name"]),)
                 extra["authentication.kubernetes.io/pod-uid"] = (str(bound["uid"]),)
-        groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated")
-        user = User(f"system:serviceaccount:{namespace}:{account.get('name')}", groups, str(account.get("uid")), extra)
+        user = user_named(namespace, str(account.get("name")), str(account.get("uid")), extra)
         return user, [audience for audience in audiences if audience in claims["aud"]]
 
     def _exists(self, kind: str, namespace: str, named: Mapping[str, Any]) -> bool:
@@ -146,6 +146,12 @@ class Accounts:
         }
         named = {"name": meta.name(account), "namespace": meta.namespace(account), "uid": meta.uid(account)}
         return {**named, "creationTimestamp": now, "managedFields": [entry]}
+
+
+def user_named(namespace: str, name: str, uid: str = "", extra: Mapping[str, tuple[str, ...]] = MappingProxyType({})) -> User:
+    """The user that a service account is."""
+    groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated")
+    return User(f"system:serviceaccount:{namespace}:{name}", groups, uid, extra)
 
 
 def _field_set(value: Any) -> dict[str, Any]:

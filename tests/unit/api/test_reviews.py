@@ -1,5 +1,6 @@
 """Who is served what, as clients meet it: roles, impersonation, access reviews, service accounts' tokens."""
 
+import base64
 import contextlib
 import pathlib
 import ssl
@@ -8,6 +9,10 @@ from typing import Any
 
 import aiohttp
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from reconciler import kinds
 from reconciler.api import apiserver, server
@@ -144,3 +149,56 @@ async def test_accounts_tokens_are_users_and_reviewed(clients: Clients) -> None:
     }
     await clients.ask("DELETE", f"{accounts}/robot")
     assert (await clients.ask("GET", "/api", token=token))[0] == 401
+
+
+async def test_nobody_gives_away_what_they_do_not_hold(clients: Clients) -> None:
+    everything = rule("create get list", "roles rolebindings pods", apiGroups=["", "rbac.authorization.k8s.io"])
+    await clients.make(f"{RBAC}/namespaces/default/roles", role("r", everything))
+    await clients.make(f"{RBAC}/namespaces/default/rolebindings", binding("b", "r", "jane"))
+    roles, bindings = f"{RBAC}/namespaces/default/roles", f"{RBAC}/namespaces/default/rolebindings"
+    assert (await clients.ask("POST", roles, role("mine", rule("get", "pods")), token="jane"))[0] == 201
+    status, refused = await clients.ask("POST", roles, role("more", rule("list get", "secrets pods")), token="jane")
+    assert status == 403
+    assert refused["message"] == (
+        'roles.rbac.authorization.k8s.io "more" is forbidden: user "jane" (groups=["devs" "system:authenticated"]) is attempting to grant'
+        ' RBAC permissions not currently held:\n{APIGroups:[""], Resources:["secrets"], Verbs:["list" "get"]}'
+    )
+    held = binding("to-joe", "cluster-admin", "joe", "ClusterRole")
+    status, refused = await clients.ask("POST", bindings, held, token="jane")
+    assert status == 403
+    assert '{APIGroups:["*"], Resources:["*"], Verbs:["*"]}\n{NonResourceURLs:["*"], Verbs:["*"]}' in refused["message"]
+    await clients.make(f"{RBAC}/clusterroles", role("binder", rule("bind", "clusterroles", apiGroups=["*"]), kind="ClusterRole"))
+    await clients.make(bindings, binding("binds", "binder", "jane", "ClusterRole"))
+    assert (await clients.ask("POST", bindings, held, token="jane"))[0] == 201
+    absent = binding("absent", "none", "joe")
+    assert (await clients.ask("POST", bindings, absent, token="jane"))[0] == 404
+
+
+async def test_approving_needs_the_verb_on_the_signer(clients: Clients) -> None:
+    requests = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
+    spec = {"signerName": "example.com/own", "usages": ["client auth"], "request": csr("jane", "devs")}
+    await clients.make(requests, {"metadata": {"name": "c"}, "spec": spec})
+    masters = {**spec, "signerName": "kubernetes.io/kube-apiserver-client", "request": csr("jane", "system:masters")}
+    status, refused = await clients.ask("POST", requests, {"metadata": {"name": "m"}, "spec": masters})
+    assert status == 403
+    assert "use of kubernetes.io/kube-apiserver-client signer with system:masters group is not allowed" in refused["message"]
+    update = rule("get update", "certificatesigningrequests/approval certificatesigningrequests", apiGroups=["certificates.k8s.io"])
+    await clients.make(f"{RBAC}/clusterroles", role("update", update, kind="ClusterRole"))
+    await clients.make(f"{RBAC}/clusterrolebindings", binding("update", "update", "jane", "ClusterRole", "ClusterRoleBinding"))
+    _, stored = await clients.ask("GET", f"{requests}/c")
+    condition = {"type": "Approved", "status": "True", "reason": "r", "message": "m"}
+    approved = {**stored, "status": {"conditions": [condition]}}
+    status, refused = await clients.ask("PUT", f"{requests}/c/approval", approved, token="jane")
+    assert status == 403
+    assert 'user not permitted to approve requests with signerName "example.com/own"' in refused["message"]
+    approve = rule("approve", "signers", apiGroups=["certificates.k8s.io"], resourceNames=["example.com/*"])
+    await clients.make(f"{RBAC}/clusterroles", role("approve", approve, kind="ClusterRole"))
+    await clients.make(f"{RBAC}/clusterrolebindings", binding("approve", "approve", "jane", "ClusterRole", "ClusterRoleBinding"))
+    assert (await clients.ask("PUT", f"{requests}/c/approval", approved, token="jane"))[0] == 200
+
+
+def csr(name: str, group: str) -> str:
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name), x509.NameAttribute(NameOID.ORGANIZATION_NAME, group)])
+    key = ec.generate_private_key(ec.SECP256R1())
+    made = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+    return base64.b64encode(made.public_bytes(serialization.Encoding.PEM)).decode()
