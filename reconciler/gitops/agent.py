@@ -7,6 +7,7 @@ prune what has been gone for a while, publish. It alone writes under its manager
 - Saves are applied a few milliseconds after the last event of a burst; while git rewrites a checkout it waits.
 - What disappears is pruned only after a second look: a file that is being moved or rewritten is gone for a moment.
 - While the folder is missing, unreadable or empty nothing is deleted; drift from what it last said is still corrected.
+- A wave waits for the health of those before it, a Sync for those it depends on; a new commit is looked at all the same.
 - What fails, or is undone again and again by somebody else, is tried with growing delays.
 
 Decides nothing about objects itself (plan.py) and judges no document (the API does).
@@ -19,13 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reconciler.gitops import load, marks, metrics, patience, perform, publish, report, source, wanted
+from reconciler.gitops import health, intent, load, marks, metrics, patience, perform, publish, report, source, sync, wanted
 from reconciler.gitops import plan as gitops
+from reconciler.gitops.standing import Standing
 from reconciler.gitops.wanted import Identity
 from reconciler.kit import clock as clocks
 from reconciler.loop.cache import Cache
 from reconciler.loop.perform import Performer
-from reconciler.model import meta, plan
+from reconciler.model import conditions, meta, plan
 from reconciler.model.schema import Schemas
 
 SLICE = 200  # identities planned at once, a few milliseconds
@@ -43,6 +45,7 @@ class Pace:
     prune_seconds: float = 1.0  # that a document must be gone
     prune_retry_seconds: float = 10.0
     rescan_seconds: float = 15.0
+    health_seconds: float = 0.2  # during which changes of health are told together
 
 
 class Agent:
@@ -61,6 +64,8 @@ class Agent:
         root: Path,
         *,
         name: str = "default",
+        is_own: bool = True,
+        claims: gitops.Claims | None = None,
         tell: Callable[[str], None] = lambda line: None,
         pace: Pace = Pace(),
     ) -> None:
@@ -71,7 +76,7 @@ class Agent:
         self._pace = pace
         self._ownership = marks.Ownership(schemas)
         self._performer = perform.Performer(cache, schemas, performers, name)
-        self._publisher = publish.Publisher(name, root, cache, clock, performers, tell)
+        self._publisher = publish.Publisher(name, root, cache, clock, performers, tell, is_own=is_own)
         self._patience = patience.Patience()
         self._source = source.Source(root, clock, self._noticed)
         self._woken = asyncio.Event()
@@ -81,12 +86,17 @@ class Agent:
         self._wanted = wanted.Wanted()
         self._roster = cache.roster
         self._resolver = wanted.Resolver(cache.roster)
+        self._spec = sync.Spec(path=str(root))
+        self._claims = claims or gitops.Claims()
         self._look: source.Look | None = None
         self._halt: report.Halt | None = None
         # What became of it.
         self._touched: set[Identity] = set()
         self._refused: dict[Identity, tuple[load.Problem, ...]] = {}
         self._waiting: dict[Identity, plan.Waiting] = {}
+        self._warnings: dict[Identity, str] = {}
+        self._standing = Standing()
+        self._changed_at = clock.monotonic()  # something was applied, or wanted otherwise
         self._kept: tuple[gitops.Kept, ...] = ()
         self._doubted: frozenset[str] = frozenset()  # files with problems at the last pruning
         self._changes: list[str] = []
@@ -94,11 +104,13 @@ class Agent:
         self._noise_at = -NEVER
         self._look_at = -NEVER
         self._prune_at = NEVER
+        self._tell_at = NEVER
 
     async def run(self) -> None:
         """Follow the folder until cancelled."""
         await self._cache.synced()
         self._roster = self._cache.roster
+        self._take_settings()
         self._cache.subscribe([plan.EVERY_KIND], self._changed)
         self._cache.on_advance(self._advanced)
         info = metrics.AppInfo(self._name, self._states)
@@ -132,16 +144,53 @@ class Agent:
             return
         if kind == gitops.NAMESPACES and old is None and self._refused:
             self._touch(self._refused)  # some may have waited for it
+        if kind == publish.KIND:
+            self._sync_changed(meta.name(obj))
+        if kind == wanted.AUTOSCALERS:
+            self._autoscaler_changed(old, new)
         identity = Identity(kind, *meta.key(obj))
-        document = self._wanted.documents.get(identity)
-        if document is not None and not self._is_current(identity, document, new):
+        if identity not in self._wanted.documents:
+            return
+        self._look_at_health(identity)
+        if not self._is_current(identity, new):
             self._touch([identity])
 
-    def _is_current(self, identity: Identity, document: load.Document, new: meta.Obj | None) -> bool:
+    def _look_at_health(self, identity: Identity) -> None:
+        if self._standing.update(identity, self._cache, self._roster, self._spec.health):
+            self._tell_at = min(self._tell_at, self._clock.monotonic() + self._pace.health_seconds)
+            self._touch(self._waiting)  # for a wave to end
+
+    def _sync_changed(self, name: str) -> None:
+        if name in self._spec.depends_on:
+            self._touch(self._waiting)
+        if name == self._name and self._take_settings():
+            self._touch(self._wanted.documents)
+            for identity in self._wanted.documents:
+                self._look_at_health(identity)
+            self._prune_at = min(self._prune_at, self._clock.monotonic() + self._pace.prune_seconds)
+
+    def _take_settings(self) -> bool:
+        """Read the Sync's object; whether it says something new. One of another version changes nothing."""
+        live = self._cache.get(publish.KIND, "", self._name) if self._cache.has(publish.KIND) else None
+        spec = sync.spec_of(live) if live is not None else None
+        if spec is None or spec == self._spec:
+            return False
+        self._spec = spec
+        self._performer.accepted.clear()
+        self._look_at = self._clock.monotonic()
+        return True
+
+    def _autoscaler_changed(self, old: meta.Obj | None, new: meta.Obj | None) -> None:
+        """What it scaled, or scales now, is looked at again; most of its changes are of status."""
+        targets = {intent.scaled(self._roster, one, meta.namespace(one)) for one in (old, new) if one is not None}
+        if old is None or new is None or len(targets) > 1:
+            self._touch(target for target in targets if target is not None)
+
+    def _is_current(self, identity: Identity, new: meta.Obj | None) -> bool:
         """Whether a change left alone what we own; most changes are of status."""
         if new is None or meta.is_deleting(new):
             return False
-        return self._performer.accepted.get(identity) == (document.digest, marks.owned(new))
+        return self._performer.accepted.get(identity) == (marks.digest(new), marks.owned(new))
 
     def _advanced(self) -> None:
         if self._cache.roster is not self._roster:
@@ -155,7 +204,7 @@ class Agent:
         """Until something wakes it or a deadline passes."""
         now = self._clock.monotonic()
         self._look_at = min(self._look_at, now + self._pace.rescan_seconds)
-        deadline = min(self._look_at, self._prune_at, self._patience.next_deadline())
+        deadline = min(self._look_at, self._prune_at, self._tell_at, self._late_at(now), self._patience.next_deadline())
         waits = [asyncio.ensure_future(self._woken.wait()), asyncio.ensure_future(self._clock.sleep(deadline - now))]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -163,6 +212,11 @@ class Agent:
             for one in waits:
                 one.cancel()
         self._woken.clear()
+
+    def _late_at(self, now: float) -> float:
+        """When what is not healthy becomes a failure."""
+        at = self._changed_at + self._spec.health_timeout_seconds
+        return NEVER if self._standing.is_healthy or at <= now else at
 
     async def _settle(self) -> None:
         """Let a burst of events end, writers close their files, and git finish, before the folder is read."""
@@ -180,6 +234,9 @@ class Agent:
 
     async def _step(self) -> None:
         began = self._clock.monotonic()
+        if self._spec.suspend:
+            await self._publish(began)
+            return
         if self._cache.roster is not self._roster and self._cache_is_whole():
             self._roster = self._cache.roster
             self._resolve()
@@ -199,7 +256,7 @@ class Agent:
         now = self._clock.monotonic()
         if look.scan.young:
             self._look_at = min(self._look_at, now + self._pace.young_seconds)
-        if self._files != look.scan.files or was_halted or not self._first.is_set():
+        if self._files != look.scan.files or was_halted or not self._first.is_set() or self._resolver.target != self._spec.target_namespace:
             self._files = look.scan.files
             self._resolve()
         if was_halted and self._halt is None:
@@ -207,8 +264,8 @@ class Agent:
 
     def _resolve(self) -> None:
         """Take over what the files say now; what became different is touched."""
-        if self._resolver.roster is not self._roster:
-            self._resolver = wanted.Resolver(self._roster)
+        if self._resolver.roster is not self._roster or self._resolver.target != self._spec.target_namespace:
+            self._resolver = wanted.Resolver(self._roster, self._spec.target_namespace)
         before, after = self._wanted, self._resolver.resolve(self._files.values())
         if not after.count and not after.problems and self._has_inventory():
             self._halt = report.Halt("SourceEmpty", f"{self._root} holds no document, though it did before; nothing is deleted")
@@ -218,17 +275,24 @@ class Agent:
             old = before.documents.get(identity)
             if old is document:
                 continue
+            self._standing.update(identity, self._cache, self._roster, self._spec.health)
             if old is not None and (old.digest, old.home) == (document.digest, document.home):
                 if identity in self._refused:
                     self._touched.add(identity)  # its problems are on other lines now
                 continue
             self._patience.forget(identity)
             self._touched.add(identity)
+            self._changed_at = self._clock.monotonic()
         for identity in self._refused.keys() - after.documents.keys():
             del self._refused[identity]
         gone = before.documents.keys() - after.documents.keys()
+        self._standing.forget(gone)
         for identity in gone:
             self._patience.forget(identity)
+            self._waiting.pop(identity, None)
+            self._warnings.pop(identity, None)
+        if gone:
+            self._touch(self._waiting)
         if gone or self._kept or not self._first.is_set():
             self._prune_at = self._clock.monotonic() + self._pace.prune_seconds
 
@@ -238,20 +302,47 @@ class Agent:
         due = [identity for identity in self._touched if not self._patience.holds(identity)]
         self._touched.clear()
         due = [identity for identity in due if identity in self._wanted.documents]
-        due.sort(key=lambda identity: (self._roster[identity.kind].order, identity))
+        due.sort(key=lambda identity: (self._wanted.waves.get(identity, 0), self._roster[identity.kind].order, identity))
         for start in range(0, len(due), SLICE):
             if self._cache.roster is not self._roster:
                 self._touched.update(due[start:])  # kinds came or went: resolve first
                 return
             part = due[start : start + SLICE]
-            decision = gitops.applies(self._context(), part)
             for identity in part:
                 self._refused.pop(identity, None)
                 self._waiting.pop(identity, None)
+                self._warnings.pop(identity, None)
+            decision = gitops.applies(self._context(), self._free(part))
             self._waiting.update(decision.waiting)
+            self._warnings.update(decision.warnings)
             self._refused.update(decision.problems)
             self._take(await self._performer.run(decision.todo, self._wanted, self._roster))
             await asyncio.sleep(0)
+
+    def _free(self, part: Sequence[Identity]) -> list[Identity]:
+        """Those that need not wait for an earlier wave or for another Sync."""
+        other = self._awaited_sync()
+        if other:
+            self._waiting.update(dict.fromkeys(part, plan.Waiting(f"Sync {other} to be ready")))
+            return []
+        if not self._wanted.waves:
+            return list(part)
+        free: list[Identity] = []
+        for identity in part:
+            blocker = self._standing.blocker(identity, self._wanted, {**self._refused, **self._waiting})
+            if blocker is None:
+                free.append(identity)
+            else:
+                self._waiting[identity] = plan.Waiting(f"{wanted.title(self._roster, blocker)} of an earlier wave to be healthy")
+        return free
+
+    def _awaited_sync(self) -> str:
+        """A Sync that this one depends on and that is not ready."""
+        for name in self._spec.depends_on:
+            live = self._cache.get(publish.KIND, "", name) if self._cache.has(publish.KIND) else None
+            if live is None or not conditions.is_true(meta.status(live).get("conditions") or (), "Ready"):
+                return name
+        return ""
 
     async def _prune(self) -> None:
         self._prune_at = NEVER
@@ -272,6 +363,9 @@ class Agent:
         now = self._clock.monotonic()
         for identity in outcome.done:
             self._patience.wrote(identity, now)
+            self._changed_at = now
+            if identity in self._wanted.documents:
+                self._look_at_health(identity)
         for identity in outcome.refused:
             self._patience.failed(identity, now)
         self._refused.update(outcome.refused)
@@ -292,6 +386,8 @@ class Agent:
             wanted=self._wanted,
             sync=self._name,
             ownership=self._ownership,
+            spec=self._spec,
+            claims=self._claims,
             accepted=self._performer.accepted,
             origin=self._source.origin,
         )
@@ -310,15 +406,10 @@ class Agent:
         """(sync status, health status) in Argo CD's words."""
         state = self._publisher.status.state
         synced = {"Synced": "Synced", "Stopped": "Unknown"}.get(state, "OutOfSync")
-        found = {self._health(identity) for identity in self._wanted.documents}
-        worst = next((one for one in ("Missing", "Degraded", "Progressing", "Suspended", "Unknown") if one in found), "Healthy")
-        return synced, worst
-
-    def _health(self, identity: Identity) -> str:
-        live = self._cache.get(*identity) if self._cache.has(identity.kind) else None
-        return self._roster[identity.kind].health(live).state if live is not None else "Missing"
+        return synced, self._standing.worst
 
     async def _publish(self, began: float) -> None:
+        self._tell_at = NEVER
         problems = self._problems()
         if self._kept and self._doubted != self._doubtful() and self._prune_at == NEVER:
             self._prune_at = self._clock.monotonic() + self._pace.prune_seconds
@@ -335,6 +426,10 @@ class Agent:
             kept=[f"{wanted.title(self._roster, kept.identity)} is kept: {kept.why}" for kept in self._kept],
             waiting=waits,
             unwatched=self._look.unwatched if self._look is not None else "",
+            warnings=sorted([*self._warnings.values(), *health.problems(self._spec.health)]),
+            faults=self._standing.faults(self._roster),
+            is_late=self._clock.monotonic() >= self._changed_at + self._spec.health_timeout_seconds,
+            is_suspended=self._spec.suspend,
             changes=tuple(self._changes),
         )
         self._changes.clear()

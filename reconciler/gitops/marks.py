@@ -19,6 +19,7 @@ from reconciler.model.kind import Kind
 from reconciler.model.schema import Schemas
 
 MANAGER = "reconciler-gitops"
+KUBECTL = "kubectl"  # how the names of kubectl's managers begin: kubectl-client-side-apply, kubectl-edit, ...
 SYNC = "reconciler.dev/sync"  # label: the Sync that keeps the object
 SOURCE = "reconciler.dev/source"  # annotation: the file or kustomization, relative to the Sync's folder
 DIGEST = "reconciler.dev/digest"  # annotation: of the document that was applied
@@ -26,13 +27,13 @@ PRUNE = "reconciler.dev/prune"  # annotation that a document may carry: "disable
 OWN = (SYNC, SOURCE, DIGEST)
 
 
-def marked(document: load.Document, kind: Kind, namespace: str, sync: str) -> dict[str, Any]:
-    """What is applied for a document: its body in the kind's hub version, in its namespace, with our marks."""
-    body = review.version_of(kind, document.body).to_hub(document.body)
+def marked(document: load.Document, kind: Kind, namespace: str, sync: str, digest: str, body: meta.Obj | None = None) -> dict[str, Any]:
+    """What is applied for a document: its body (or `body`) in the kind's hub version, in its namespace, with our marks."""
+    body = body if body is not None else review.version_of(kind, document.body).to_hub(document.body)
     metadata = {
         **meta.meta(body),
         "labels": {**meta.labels(body), SYNC: sync},
-        "annotations": {**meta.annotations(body), SOURCE: document.home, DIGEST: document.digest},
+        "annotations": {**meta.annotations(body), SOURCE: document.home, DIGEST: digest},
     }
     if namespace:
         metadata["namespace"] = namespace
@@ -47,13 +48,42 @@ def source(obj: meta.Obj) -> str:
     return meta.annotations(obj).get(SOURCE, "")
 
 
+def digest(obj: meta.Obj) -> str:
+    return meta.annotations(obj).get(DIGEST, "")
+
+
 def owned(obj: meta.Obj) -> fields.Fields | None:
     """The fields that the server says we applied; None when we never did."""
     for entry in meta.meta(obj).get("managedFields") or ():
-        if entry.get("manager") == MANAGER and entry.get("operation") == "Apply" and not entry.get("subresource"):
+        if _is_our_entry(entry):
             found: fields.Fields = entry.get("fieldsV1") or fields.NONE
             return found
     return None
+
+
+def reowned(obj: meta.Obj, given_up: fields.Fields) -> list[dict[str, Any]] | None:
+    """managedFields as they should be before an apply, None where they are.
+
+    Ours loses what is given up, so that applying without it does not remove it. On an object that we never applied,
+    ours takes what kubectl's managers hold: whoever begins to keep an object in a folder edited it by hand before.
+    """
+    entries: list[dict[str, Any]] = list(meta.meta(obj).get("managedFields") or ())
+    ours = owned(obj)
+    if ours is not None:
+        kept = fields.difference(ours, given_up)
+        return None if kept == ours else [{**entry, "fieldsV1": kept} if _is_our_entry(entry) else entry for entry in entries]
+    hands = [entry for entry in entries if str(entry.get("manager")).startswith(KUBECTL) and not entry.get("subresource")]
+    if not hands:
+        return None
+    taken = fields.NONE
+    for entry in hands:
+        taken = fields.union(taken, entry.get("fieldsV1") or fields.NONE)
+    new = {**hands[-1], "manager": MANAGER, "operation": "Apply", "fieldsV1": fields.difference(taken, given_up)}
+    return [*(entry for entry in entries if entry not in hands), new]
+
+
+def _is_our_entry(entry: Mapping[str, Any]) -> bool:
+    return entry.get("manager") == MANAGER and entry.get("operation") == "Apply" and not entry.get("subresource")
 
 
 def takers(obj: meta.Obj, lost: fields.Fields) -> list[str]:

@@ -72,6 +72,8 @@ class Performer:
         assert isinstance(action, plan.Patch | plan.Delete)
         identity = Identity(action.kind, action.namespace, action.name)
         work = _Work(identity, roster[identity.kind], title(roster, identity))
+        if identity in outcome.refused:
+            return  # what had to come before was refused
         document = wanted.documents.get(identity) if isinstance(action, plan.Patch) else None
         before = self._cache.get(*identity) if self._cache.has(identity.kind) else None
         if document is not None and (missing := self._missing(identity, wanted, outcome)):
@@ -85,11 +87,13 @@ class Performer:
                     log.exception("performing failed", extra={"facts": {"object": work.title}})  # a bug costs one object
                 outcome.refused[identity] = self._refused(work, document, marks.source(before or {}), error)
                 return
+        if isinstance(action, plan.Patch) and action.type != "apply":
+            return
         after = written.obj if written is not None and document is not None else None
         outcome.done.add(identity)
         outcome.changes += diff.lines(work.title, before, after, self._schemas.of(work.kind.hub_version.schema))
         if document is not None and after is not None:
-            self.accepted[identity] = (document.digest, marks.owned(after) or fields.NONE)
+            self.accepted[identity] = (marks.digest(after), marks.owned(after) or fields.NONE)
         else:
             self.accepted.pop(identity, None)
         if written is not None and written.revision:

@@ -12,8 +12,11 @@ at all. Whether the folder is there in the first place is the caller's to know.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from reconciler.gitops import load, marks, review, waves
+from reconciler.gitops import sync as syncs
+from reconciler.gitops.intent import Intent, Intents
 from reconciler.gitops.wanted import Identity, Wanted, title
 from reconciler.model import meta, plan, selectors
 from reconciler.model.apply import fields
@@ -40,14 +43,31 @@ class Decision:
     todo: plan.Plan = plan.NOTHING
     problems: Mapping[Identity, Problems] = field(default_factory=dict)  # documents that cannot be applied as things are
     waiting: Mapping[Identity, plan.Waiting] = field(default_factory=dict)
+    warnings: Mapping[Identity, str] = field(default_factory=dict)
     kept: tuple[Kept, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """Which Syncs exist and what each wants; None where nobody knows, so that an object stays with whom it has."""
+
+    syncs: Mapping[str, Callable[[Identity], bool]] | None = None
+
+    def holds(self, sync: str, identity: Identity) -> bool:
+        """Whether a Sync that keeps an object has not let go of it."""
+        return self.syncs is None or (sync in self.syncs and self.syncs[sync](identity))
+
+    def other(self, sync: str, identity: Identity) -> str:
+        """Another Sync that wants an object, "" where there is none."""
+        return next((name for name, wants in (self.syncs or {}).items() if name != sync and wants(identity)), "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """What both decisions stand on: `wanted` was resolved with `roster`, and the view holds every kind of it.
 
-    `origin` says where a document comes from: "apps/web.yaml:12 (commit 1a2b3c4d5e6f)".
+    `origin` says where a document comes from: "apps/web.yaml:12 (commit 1a2b3c4d5e6f)". `claims` knows what the
+    other Syncs want.
     """
 
     view: View
@@ -55,29 +75,42 @@ class Context:
     wanted: Wanted
     sync: str
     ownership: marks.Ownership
+    spec: syncs.Spec = field(default_factory=syncs.Spec)
     accepted: Accepted = field(default_factory=dict)
+    claims: Claims = field(default_factory=Claims)
     origin: Callable[[load.Document], str] = lambda document: document.source
 
 
 def applies(context: Context, identities: Iterable[Identity]) -> Decision:
     """The patches that bring `identities` to what their documents say, in waves."""
+    intents = Intents(context.view, context.roster, context.wanted, context.sync, context.spec, context.ownership)
     patches: list[plan.Patch] = []
+    reowned: dict[Identity, plan.Patch] = {}
     problems: dict[Identity, Problems] = {}
     waiting: dict[Identity, plan.Waiting] = {}
+    warnings: dict[Identity, str] = {}
     for identity in identities:
         document = context.wanted.documents.get(identity)
         if document is None:
             continue
-        found = _apply(context, identity, document)
-        match found:
-            case plan.Patch():
-                patches.append(found)
-            case plan.Waiting():
-                waiting[identity] = found
-            case tuple():
-                problems[identity] = found
-    todo = plan.Plan(waves.order(patches, context.roster), waiting_on=tuple(waiting.values()))
-    return Decision(todo, problems, waiting)
+        found = _obstacle(context, identity, document)
+        if isinstance(found, plan.Waiting):
+            waiting[identity] = found
+        elif found:
+            problems[identity] = found
+        else:
+            verdict = _judged(context, identity, document, intents.of(identity, document))
+            if verdict.patch is not None:
+                patches.append(verdict.patch)
+            if verdict.before is not None:
+                reowned[identity] = verdict.before
+            if verdict.warning:
+                warnings[identity] = verdict.warning
+    groups: list[tuple[plan.Patch, ...]] = []
+    for group in waves.order(patches, context.roster):
+        before = tuple(reowned[one] for patch in group if (one := Identity(patch.kind, patch.namespace, patch.name)) in reowned)
+        groups += [before, group] if before else [group]
+    return Decision(plan.Plan(tuple(groups), waiting_on=tuple(waiting.values())), problems, waiting, warnings)
 
 
 def prunes(context: Context, unsure: frozenset[str] = frozenset(), closed: tuple[str, ...] = ()) -> Decision:
@@ -94,13 +127,20 @@ def prunes(context: Context, unsure: frozenset[str] = frozenset(), closed: tuple
     for identity, obj in inventory.items():
         if identity in context.wanted.documents or identity in context.wanted.disputed or meta.is_deleting(obj):
             continue
-        why = doubt.about(obj)
+        if context.claims.other(context.sync, identity):
+            continue  # it is about to be taken over
+        why = doubt.about(obj) if context.spec.prune else "the Sync does not prune"
         if why:
             kept.append(Kept(identity, why))
         else:
             gone = f"{marks.source(obj)} no longer defines it"
             uid = meta.uid(obj)
             deletes.append(plan.Delete(kind=identity.kind, namespace=identity.namespace, name=identity.name, why=gone, uid=uid))
+    limit = context.spec.deletion_limit
+    if limit and len(deletes) > limit:
+        why = f"{len(deletes)} objects would be deleted, more than the Sync's deletionLimit of {limit}: raise it to allow that"
+        kept += [Kept(Identity(one.kind, one.namespace, one.name), why) for one in deletes]
+        deletes = []
     return Decision(plan.Plan(waves.backwards(deletes, context.roster)), kept=tuple(kept))
 
 
@@ -140,32 +180,64 @@ class _Doubt:
         return ""
 
 
-def _apply(context: Context, identity: Identity, document: load.Document) -> plan.Patch | plan.Waiting | Problems | None:
-    view = context.view
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What to do about one document: `before` makes the fields ours, or no more ours, that `patch` needs so."""
+
+    patch: plan.Patch | None = None
+    before: plan.Patch | None = None
+    warning: str = ""
+
+
+def _obstacle(context: Context, identity: Identity, document: load.Document) -> plan.Waiting | Problems:
+    """Why a document cannot be applied as things are; nothing where it can."""
     kind = context.roster[identity.kind]
-    live = view.get(identity.kind, identity.namespace, identity.name)
+    live = context.view.get(*identity)
     if live is None and (absent := _absent_namespace(context, identity)):
         return (document.problem(absent, "metadata.namespace"),)
     if live is not None and meta.is_deleting(live):
         return plan.Waiting(f"{title(context.roster, identity)} to be deleted, so that it can be created anew")
-    if live is not None and (rival := _rival(live, context.sync)):
+    if live is not None and (rival := _rival(context, identity, live)):
         return (document.problem(f"{title(context.roster, identity)} belongs to Sync {rival}: remove one of the two", "metadata.name"),)
-    if document.body["apiVersion"] != kind.api_version() and (found := review.misfits(document, kind, context.ownership.schemas)):
-        return found
-    body = marks.marked(document, kind, identity.namespace, context.sync)
-    why = _difference(context, identity, document, body, live)
+    if document.body["apiVersion"] != kind.api_version():
+        return review.misfits(document, kind, context.ownership.schemas)
+    return ()
+
+
+def _judged(context: Context, identity: Identity, document: load.Document, intent: Intent) -> _Verdict:
+    live = context.view.get(*identity)
+    why, is_drift = _difference(context, identity, document, intent, live)
     if not why:
-        return None
-    return plan.Patch(
+        return _Verdict(warning=intent.warning)
+    if is_drift and context.spec.drift != "fix":
+        warning = f"{title(context.roster, identity)} ({document.source}): {why}, and is left so"
+        return _Verdict(warning=warning if context.spec.drift == "warn" else intent.warning)
+    patch = plan.Patch(
         kind=identity.kind,
         namespace=identity.namespace,
         name=identity.name,
         type="apply",
-        patch=body,
+        patch=intent.body,
         why=why,
-        force=True,
+        force=context.spec.drift == "fix",
         manager=marks.MANAGER,
         source=context.origin(document),
+    )
+    entries = marks.reowned(live, intent.given_up) if live is not None else None
+    return _Verdict(patch, _reowning(identity, live, entries) if live is not None and entries is not None else None, intent.warning)
+
+
+def _reowning(identity: Identity, live: meta.Obj, entries: list[dict[str, Any]]) -> plan.Patch:
+    return plan.Patch(
+        kind=identity.kind,
+        namespace=identity.namespace,
+        name=identity.name,
+        type="json",
+        patch=[{"op": "replace", "path": "/metadata/managedFields", "value": entries}],
+        why="gives up fields" if marks.owned(live) is not None else "takes over what kubectl applied",
+        uid=meta.uid(live),
+        resource_version=meta.resource_version(live),
+        manager=marks.MANAGER,
     )
 
 
@@ -176,31 +248,36 @@ def _absent_namespace(context: Context, identity: Identity) -> str:
     return f"namespace {name} does not exist: add a Namespace document or correct the name"
 
 
-def _rival(live: meta.Obj, sync: str) -> str:
-    """Another Sync that keeps the object, with the file that defines it there."""
+def _rival(context: Context, identity: Identity, live: meta.Obj) -> str:
+    """Another Sync that keeps the object and has not let go of it, with the file that defines it there."""
     other = meta.labels(live).get(marks.SYNC, "")
-    return f"{other} ({marks.source(live)})" if other and other != sync and marks.is_ours(live, other) else ""
+    if not other or other == context.sync or not marks.is_ours(live, other) or not context.claims.holds(other, identity):
+        return ""
+    return f"{other} ({marks.source(live)})"
 
 
-def _difference(context: Context, identity: Identity, document: load.Document, body: meta.Obj, live: meta.Obj | None) -> str:
-    """Why the document must be applied, "" if it need not be."""
+def _difference(context: Context, identity: Identity, document: load.Document, intent: Intent, live: meta.Obj | None) -> tuple[str, bool]:
+    """Why the document must be applied, "" if it need not be; and whether somebody else is the cause."""
+    digest, settled = context.accepted.get(identity, ("", fields.NONE))
     if live is None:
-        return f"{document.source} defines it"
+        is_drift = digest == intent.digest
+        return ("drift: somebody deleted it, " if is_drift else "") + f"{document.source} defines it", is_drift
     ours = marks.owned(live)
     if ours is None:
-        return f"{document.source} defines it, taken over as it existed already"
+        return f"{document.source} defines it, taken over as it existed already", False
     annotations = meta.annotations(live)
+    if meta.labels(live).get(marks.SYNC, context.sync) != context.sync:
+        return f"{document.source} defines it, taken over from Sync {meta.labels(live)[marks.SYNC]}", False
     if marks.DIGEST not in annotations or marks.SOURCE not in annotations:
-        return "drift: somebody removed our annotations"
-    if annotations[marks.DIGEST] != document.digest:
-        return f"{document.source} changed"
+        return "drift: somebody removed our annotations", True
+    if annotations[marks.DIGEST] != intent.digest:
+        return f"{document.source} changed", False
     if annotations[marks.SOURCE] != document.home:
-        return f"moved from {marks.source(live)} to {document.home}"
-    digest, settled = context.accepted.get(identity, ("", fields.NONE))
-    if digest == document.digest and settled == ours:
-        return ""
-    expected = settled if digest == document.digest else context.ownership.expected(body, context.roster[identity.kind])
-    return "" if expected == ours else _drift(live, fields.difference(expected, ours))
+        return f"moved from {marks.source(live)} to {document.home}", False
+    if digest == intent.digest and settled == ours:
+        return "", False
+    expected = settled if digest == intent.digest else context.ownership.expected(intent.body, context.roster[identity.kind])
+    return ("", False) if expected == ours else (_drift(live, fields.difference(expected, ours)), True)
 
 
 def _drift(live: meta.Obj, lost: fields.Fields) -> str:

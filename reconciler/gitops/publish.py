@@ -12,7 +12,7 @@ from typing import Any
 import pydantic
 
 from reconciler.client import protocol
-from reconciler.gitops import marks, metrics, report, sync, wanted
+from reconciler.gitops import metrics, report, sync, wanted
 from reconciler.kit import clock as clocks
 from reconciler.loop.cache import Cache
 from reconciler.loop.perform import Performer
@@ -21,12 +21,13 @@ from reconciler.model import errors, meta, plan
 log = logging.getLogger(__name__)
 
 KIND = sync.KIND.id
+MANAGER = "reconciler"  # another than of what the folder holds: a Sync may be described in the folder, too
 API_VERSION = sync.KIND.api_version()
 REFUSED = "DocumentRefused"  # reason of the event that each new problem causes
 
 
 class Publisher:
-    """Keeps the last told status of the Sync `name` of the folder `root`."""
+    """Keeps the last told status of the Sync `name` of the folder `root`; `is_own` if its object is to be made, too."""
 
     def __init__(
         self,
@@ -36,7 +37,10 @@ class Publisher:
         clock: clocks.Clock,
         performers: Mapping[type, Performer],
         tell: Callable[[str], None],
+        *,
+        is_own: bool = True,
     ) -> None:
+        self._is_own = is_own
         self.status = sync.Status()
         self._name = name
         self._root = root
@@ -63,12 +67,15 @@ class Publisher:
         """For `reconciler status`: what is not as it should be, and the last changes."""
         status = self.status
         conditions = [condition for condition in status.conditions if condition.status != "True"]
+        ready = next((condition for condition in status.conditions if condition.type == "Ready"), None)
         return {
             "name": self._name,
             "path": str(self._root),
             "state": status.state,
             "commit": status.commit,
             "documents": status.documents,
+            "ready": ready.model_dump(by_alias=True) if ready is not None else {},
+            "warnings": list(status.warnings),
             "conditions": [condition.model_dump(by_alias=True) for condition in conditions if condition.type != "Ready"],
             "errors": [": ".join(part for part in (one.place, one.field, one.message) if part) for one in status.problems],
             "changes": list(status.changes),
@@ -77,7 +84,7 @@ class Publisher:
     def _recall(self) -> None:
         """Go on from what was told before a restart, so that nothing is written when nothing changed."""
         live = self._cache.get(KIND, "", self._name) if self._cache.has(KIND) else None
-        if live is not None and meta.spec(live) == {"path": str(self._root)}:
+        if live is not None and (not self._is_own or meta.spec(live).get("path") == str(self._root)):
             try:
                 self.status = self._stored = sync.Status.model_validate(meta.status(live))
             except pydantic.ValidationError:
@@ -87,6 +94,11 @@ class Publisher:
         news = {str(problem): REFUSED for problem in facts.problems}
         if facts.halt is not None:
             news[facts.halt.message] = facts.halt.reason
+        if facts.notice:
+            news[facts.notice] = "SourceUnreachable"
+        news |= dict.fromkeys(facts.warnings, "LeftUndone")
+        if facts.is_late:
+            news[f"not healthy: {'; '.join(facts.faults[: report.MAX_NAMED])}"] = "HealthCheckFailed"
         for message, reason in news.items():
             if message not in self._told:
                 self._tell(f"! {message}")
@@ -112,7 +124,7 @@ class Publisher:
                 return  # the new kind wakes the agent, and with it this
             spec = {"path": str(self._root)}
             live = self._cache.get(KIND, "", self._name)
-            if live is None or meta.spec(live) != spec:
+            if self._is_own and (live is None or meta.spec(live).get("path") != spec["path"]):
                 body = {"apiVersion": API_VERSION, "kind": sync.KIND.kind, "metadata": {"name": self._name}, "spec": spec}
                 await self._patch(KIND, self._name, "apply", body)
             status = [{"op": "add", "path": "/status", "value": self.status.wire()}]
@@ -132,7 +144,7 @@ class Publisher:
             why="what became of the folder",
             subresource=subresource,
             force=form == "apply",
-            manager=marks.MANAGER,
+            manager=MANAGER,
         )
         await self._performers[plan.Patch](patch, self._origin())
 

@@ -1,7 +1,7 @@
 """What a Sync says of itself: state, conditions, problems, last changes. Pure.
 
 A condition is a fact that a person must act on when it is False; its reason is the name to search for: SourceMissing,
-SourceUnreadable, SourceEmpty, ProblemsFound, PruneHeld, WatchUnavailable.
+SourceUnreadable, SourceEmpty, SourceUnreachable, ProblemsFound, HealthCheckFailed, PruneHeld, WatchUnavailable.
 """
 
 from collections.abc import Iterable, Sequence
@@ -31,6 +31,11 @@ class Facts:
     kept: Sequence[str] = ()  # objects that are not pruned, with why
     waiting: Sequence[str] = ()
     unwatched: str = ""
+    warnings: Sequence[str] = ()  # what is left undone on purpose
+    faults: Sequence[str] = ()  # objects that are not healthy, with why
+    is_late: bool = False  # longer than the Sync's health timeout
+    is_suspended: bool = False
+    notice: str = ""  # why the source is not as new as it should be
     changes: Sequence[str] = ()  # since the last time
 
 
@@ -42,6 +47,7 @@ def status(facts: Facts, before: sync.Status, now: str) -> sync.Status:
         documents=facts.documents,
         conditions=tuple(_timed(condition, before, now) for condition in _conditions(facts)),
         problems=tuple(_problem(problem) for problem in facts.problems[: sync.MAX_PROBLEMS]),
+        warnings=tuple(facts.warnings[: sync.MAX_PROBLEMS]),
         more_problems=max(0, len(facts.problems) - sync.MAX_PROBLEMS),
         changes=tuple(facts.changes[: sync.MAX_CHANGES]) or before.changes,
         last_change_time=now if facts.changes else before.last_change_time,
@@ -49,6 +55,8 @@ def status(facts: Facts, before: sync.Status, now: str) -> sync.Status:
 
 
 def _state(facts: Facts) -> sync.State:
+    if facts.is_suspended:
+        return "Suspended"
     if facts.halt is not None:
         return "Stopped"
     if facts.problems:
@@ -60,8 +68,15 @@ def _conditions(facts: Facts) -> Iterable[sync.Condition]:
     yield _ready(facts)
     if facts.halt is not None:
         yield sync.Condition(type="SourceAvailable", status="False", reason=facts.halt.reason, message=facts.halt.message)
+    elif facts.notice:
+        yield sync.Condition(type="SourceAvailable", status="False", reason="SourceUnreachable", message=facts.notice)
     else:
         yield sync.Condition(type="SourceAvailable", status="True", reason="Found")
+    ready = _ready(facts)
+    if ready.status == "Unknown":
+        yield ready.model_copy(update={"type": "Reconciling", "status": "True"})
+    if ready.status == "False":
+        yield ready.model_copy(update={"type": "Stalled", "status": "True"})
     if facts.kept:
         yield sync.Condition(type="Pruned", status="False", reason="PruneHeld", message=_some(facts.kept, "; "))
     else:
@@ -72,6 +87,8 @@ def _conditions(facts: Facts) -> Iterable[sync.Condition]:
 
 
 def _ready(facts: Facts) -> sync.Condition:
+    if facts.is_suspended:
+        return sync.Condition(type="Ready", status="Unknown", reason="Suspended", message="spec.suspend is true")
     if facts.halt is not None:
         return sync.Condition(type="Ready", status="False", reason=facts.halt.reason, message=facts.halt.message)
     if facts.problems:
@@ -80,6 +97,10 @@ def _ready(facts: Facts) -> sync.Condition:
         return sync.Condition(type="Ready", status="False", reason="ProblemsFound", message=message)
     if facts.waiting:
         return sync.Condition(type="Ready", status="Unknown", reason="Waiting", message="waits for " + _some(facts.waiting, ", "))
+    if facts.faults:
+        status, reason = ("False", "HealthCheckFailed") if facts.is_late else ("Unknown", "Progressing")
+        message = f"{len(facts.faults)} of {facts.documents} not healthy: {_some(facts.faults, '; ')}"
+        return sync.Condition(type="Ready", status=status, reason=reason, message=message)  # type: ignore[arg-type]
     return sync.Condition(type="Ready", status="True", reason="Applied", message=f"{facts.documents} documents are applied")
 
 

@@ -1,8 +1,8 @@
 """Sync: a folder that is kept applied, as a custom resource of the API (reconciler.dev/v1, cluster-wide).
 
 Cluster-wide because it may write any namespace: whoever may create one may do everything. The fields are described
-with pydantic, DEFINITION follows from that. The agent applies it once it has something to say, so a server without a
-folder serves what Kubernetes serves and nothing else. Pure.
+with pydantic, DEFINITION follows from that. It is applied when a folder is followed, so a server without one serves
+what Kubernetes serves and nothing else. Pure.
 """
 
 from collections.abc import Mapping
@@ -16,15 +16,53 @@ from reconciler.kinds import customresourcedefinition_kind
 MAX_PROBLEMS = 100  # kept in the status; all of them are told
 MAX_CHANGES = 50
 
-State = Literal["Syncing", "Synced", "Blocked", "Stopped"]
+State = Literal["Syncing", "Synced", "Blocked", "Stopped", "Suspended"]
+Drift = Literal["fix", "warn", "off"]
 
 
 class _Model(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
 
 
+class Ignore(_Model):
+    """Fields that are left to others, of the objects that match; what is not given matches everything."""
+
+    api_version: str = ""
+    kind: str = ""
+    namespace: str = ""
+    name: str = ""
+    fields: tuple[str, ...] = pydantic.Field(description="Paths, such as spec.replicas or metadata.annotations[example.com/owner].")
+
+    def takes(self, body: Mapping[str, Any], namespace: str) -> bool:
+        metadata = body.get("metadata") or {}
+        own = (body.get("apiVersion"), body.get("kind"), namespace, metadata.get("name"))
+        return all(
+            not wanted or wanted == one for wanted, one in zip((self.api_version, self.kind, self.namespace, self.name), own, strict=True)
+        )
+
+
+class HealthRule(_Model):
+    """When an object of a kind is healthy, as CEL over the variable object; else its conditions decide."""
+
+    api_version: str = pydantic.Field(min_length=1)
+    kind: str = pydantic.Field(min_length=1)
+    healthy: str = pydantic.Field(min_length=1, description="True when the object is as it should be.")
+    degraded: str = pydantic.Field(default="", description="True when it will not become so by itself.")
+
+
 class Spec(_Model):
-    path: str = pydantic.Field(min_length=1, description="The folder whose documents are kept applied.")
+    path: str = pydantic.Field(default="", description="The folder whose documents are kept applied.")
+    target_namespace: str = pydantic.Field(default="", description="Where all namespaced objects go, whatever their documents say.")
+    suspend: bool = pydantic.Field(default=False, description="Leave everything as it is.")
+    prune: bool = pydantic.Field(default=True, description="Delete what disappears from the folder.")
+    deletion_limit: int = pydantic.Field(default=0, ge=0, description="How many objects one change may delete; 0 is no limit.")
+    drift: Drift = pydantic.Field(
+        default="fix", description="What happens when somebody changes an applied field: fix undoes it, warn says it, off ignores it."
+    )
+    ignore: tuple[Ignore, ...] = pydantic.Field(default=(), description="Fields that are left to others.")
+    depends_on: tuple[str, ...] = pydantic.Field(default=(), description="Syncs that must be ready first.")
+    health: tuple[HealthRule, ...] = pydantic.Field(default=(), description="When objects of further kinds are healthy.")
+    health_timeout_seconds: int = pydantic.Field(default=300, ge=1, description="After which an unhealthy object is a failure.")
 
 
 class Condition(_Model):
@@ -47,6 +85,7 @@ class Status(_Model):
     documents: int = pydantic.Field(default=0, ge=0, description="How many objects the folder describes.")
     conditions: tuple[Condition, ...] = ()
     problems: tuple[Problem, ...] = ()
+    warnings: tuple[str, ...] = pydantic.Field(default=(), description="What is left undone on purpose, and drift that is not undone.")
     more_problems: int = pydantic.Field(default=0, ge=0, description="How many problems there are beyond the listed ones.")
     changes: tuple[str, ...] = pydantic.Field(default=(), description="What the last sync that changed something changed.")
     last_change_time: str = ""
@@ -71,6 +110,14 @@ def _schema(model: type[_Model]) -> dict[str, Any]:
     made = model.model_json_schema(by_alias=True)
     found: dict[str, Any] = _structural(made, made.get("$defs") or {})
     return found
+
+
+def spec_of(obj: Mapping[str, Any]) -> Spec | None:
+    """The settings of a Sync object, None where they are of another version."""
+    try:
+        return Spec.model_validate(obj.get("spec") or {})
+    except pydantic.ValidationError:
+        return None
 
 
 def _column(name: str, path: str, form: str = "string") -> dict[str, str]:

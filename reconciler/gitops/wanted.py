@@ -5,16 +5,20 @@ refused both. A file with a problem is `unsure`: what it once defined may be mea
 is ever pruned.
 """
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from reconciler.gitops import load
+from reconciler.gitops import load, sync
 from reconciler.model import meta
 from reconciler.model.kind import Kind
 from reconciler.model.roster import Roster
 
 DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
+WAVE = "reconciler.dev/wave"  # annotation: a number; a wave starts when those before it are healthy
+_WAVE = re.compile(r"[-+]?[0-9]{1,6}")
+AUTOSCALERS = "horizontalpodautoscalers.autoscaling"
 
 
 class Identity(NamedTuple):
@@ -32,6 +36,8 @@ class Wanted:
     problems: tuple[load.Problem, ...] = ()
     undefined: tuple[load.Document, ...] = ()  # of a kind that a definition in the folder will bring
     unsure: frozenset[str] = frozenset()  # files
+    autoscalers: tuple[Identity, ...] = ()
+    waves: Mapping[Identity, int] = field(default_factory=dict)  # of those that are not in wave 0
 
     @property
     def count(self) -> int:
@@ -40,11 +46,14 @@ class Wanted:
 
 
 class Resolver:
-    """Turns files into a Wanted. `namespace` is for documents that name none. An unchanged file is not looked into again."""
+    """Turns files into a Wanted. `target`, where given, is the namespace of everything that has one.
 
-    def __init__(self, roster: Roster, namespace: str = "default") -> None:
+    An unchanged file is not looked into again.
+    """
+
+    def __init__(self, roster: Roster, target: str = "") -> None:
         self.roster = roster
-        self._namespace = namespace
+        self.target = target
         self._known: dict[str, _Resolved] = {}
 
     def resolve(self, files: Iterable[load.File]) -> Wanted:
@@ -81,7 +90,9 @@ class Resolver:
         unsure = {problem.path for problem in problems} | {document.home for document in undefined}
         unsure |= {one.file.path for one in resolved if one.problems or one.unknown}
         unsure |= {document.home for found in disputed.values() for document in found}
-        return Wanted(documents, frozenset(disputed), tuple(sorted(problems)), undefined, frozenset(unsure))
+        scalers = tuple(identity for identity in documents if identity.kind == AUTOSCALERS)
+        waves = {identity: wave for identity, document in documents.items() if (wave := wave_of(document.body))}
+        return Wanted(documents, frozenset(disputed), tuple(sorted(problems)), undefined, frozenset(unsure), scalers, waves)
 
     def _file(self, file: load.File) -> "_Resolved":
         problems = list(file.problems)
@@ -94,8 +105,14 @@ class Resolver:
             elif problem := _misplaced(kind, document):
                 problems.append(problem)
             else:
-                documents.append((_identity(kind, document, self._namespace), document))
+                documents.append((_identity(kind, document, self.target), document))
         return _Resolved(file, tuple(documents), tuple(problems), tuple(unknown))
+
+
+def wave_of(body: meta.Obj) -> int:
+    """The wave that a document's annotation puts it in."""
+    text = meta.annotations(body).get(WAVE, "0")
+    return int(text) if _WAVE.fullmatch(str(text)) else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +132,15 @@ def title(roster: Roster, identity: Identity) -> str:
     return f"{kind.kind if kind else identity.kind} {path}"
 
 
-def _identity(kind: Kind, document: load.Document, namespace: str) -> Identity:
-    return Identity(kind.id, (meta.namespace(document.body) or namespace) if kind.namespaced else "", meta.name(document.body))
+def _identity(kind: Kind, document: load.Document, target: str) -> Identity:
+    namespace = target or meta.namespace(document.body) or "default"
+    return Identity(kind.id, namespace if kind.namespaced else "", meta.name(document.body))
 
 
 def _misplaced(kind: Kind, document: load.Document) -> load.Problem | None:
+    wave = meta.annotations(document.body).get(WAVE)
+    if wave is not None and not _WAVE.fullmatch(str(wave)):
+        return document.problem(f"{wave!r} is no wave: write a whole number, such as '1'", f"metadata.annotations[{WAVE}]")
     if not {"create", "patch", "list", "watch"} <= set(kind.verbs):
         return document.problem(f"a {kind.kind} is a question to the server, not an object that it keeps", "kind")
     if kind.stored_as:
@@ -143,7 +164,7 @@ def _type(document: load.Document) -> tuple[str, str]:
 
 def _promised(documents: Mapping[Identity, load.Document]) -> set[tuple[str, str]]:
     """(apiVersion, kind) of every custom resource that a definition in the folder describes."""
-    promised: set[tuple[str, str]] = set()
+    promised = {(sync.KIND.api_version(), sync.KIND.kind)}  # which whoever follows a folder defines
     for identity, document in documents.items():
         spec = document.body.get("spec")
         if identity.kind != DEFINITIONS or not isinstance(spec, Mapping):

@@ -207,6 +207,7 @@ async def test_the_sync_object_says_how_it_stands(tmp_path: pathlib.Path) -> Non
         assert found["problems"] == [{"place": "a.yaml:7:1", "message": "while parsing a flow node did not find expected node content"}]
         assert {(one["type"], one["status"], one["reason"]) for one in found["conditions"]} == {
             ("Ready", "False", "ProblemsFound"),
+            ("Stalled", "True", "ProblemsFound"),
             ("SourceAvailable", "True", "Found"),
             ("Pruned", "True", "NothingHeld"),
         }

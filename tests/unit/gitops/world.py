@@ -99,6 +99,16 @@ class World:
         await asyncio.to_thread(lambda: None)
         await self.clock.sleep(0.005)
 
+    async def settings(self, **spec: Any) -> None:
+        """Change the Sync's own settings, as kubectl would."""
+        await self.until(lambda: self.sync() and self.sync().get("status"), "the Sync's object")
+        await self.patch(sync.KIND.id, "default", {"spec": spec}, "")
+
+    def condition(self, type: str) -> Any:
+        """(status, reason, message) of a condition of the Sync's object."""
+        found = (self.sync().get("status") or {}).get("conditions") or ()
+        return next(((one["status"], one["reason"], one.get("message", "")) for one in found if one["type"] == type), None)
+
     def sync(self) -> meta.Obj:
         """The Sync object, empty while there is none."""
         return (self.cache.get(sync.KIND.id, "", "default") or {}) if self.cache.has(sync.KIND.id) else {}
