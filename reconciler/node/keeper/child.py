@@ -156,11 +156,13 @@ def _change_directory(path: str) -> None:
 
 
 def _console(channel: socket.socket) -> tuple[int, int, int]:
-    """A terminal of the container's own; its master goes to the shim."""
+    """A terminal of the container's own; its master goes to the shim, which must have it before anything is written."""
     master, slave = os.openpty()
     fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
     socket.send_fds(channel, [CONSOLE], [master])
     os.close(master)
+    if channel.recv(1) != GO:
+        os._exit(1)
     return slave, slave, slave
 
 

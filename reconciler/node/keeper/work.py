@@ -202,6 +202,7 @@ def _release(shim: Shim, pid: int, channel: socket.socket) -> dict[str, Any] | N
         data, descriptors, _, _ = socket.recv_fds(channel, 8192, 1)
         if data[:1] == child.CONSOLE:
             tell(shim, f"C\0{pid}".encode(), descriptors)
+            channel.send(child.GO)
         elif data[:1] == child.FAILED:
             failure: dict[str, Any] = json.loads(data[1:])
             return failure  # it ends when this worker does, after the failure is recorded
@@ -295,6 +296,7 @@ def execute(shim: Shim, request: dict[str, Any], stdio: list[int], connection: s
         if data[:1] == child.CONSOLE:
             wire.send(connection, {"console": True}, descriptors)
             os.close(descriptors[0])
+            channel.send(child.GO)
         elif data[:1] == child.FAILED:
             raise wire.Refused("StartError", json.loads(data[1:])["message"])
         else:
