@@ -4,17 +4,19 @@
 the door for the same process and server.py the one for everybody else. Nothing here listens.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reconciler.api import allocators, decoding, local, objects, outbound, ownership, subresources, watch
+from reconciler.api import allocators, decoding, local, measured, objects, outbound, ownership, subresources, watch
 from reconciler.api import definitions as custom
 from reconciler.api.admission import order, webhooks
 from reconciler.api.auth import accounts, bootstrap, rbac
 from reconciler.api.cache import Cache
 from reconciler.client import protocol
+from reconciler.client import usage as uses
+from reconciler.kinds import measured as kinds
 from reconciler.kit import clock, definitions, ids, tasks
 from reconciler.model import errors, meta, plan
 from reconciler.model.roster import Roster
@@ -33,6 +35,7 @@ class Settings:
     account_key: Path | None = None  # the file that keeps the key of service accounts' tokens
     default_roles: bool = True  # whether the roles and bindings that every cluster has are kept there
     secure_port: int = 6443  # what the `kubernetes` Service leads to
+    usage: Sequence[uses.Source] | None = None  # who measures nodes and pods; None: nobody, and metrics.k8s.io is not served
     source: ids.Source = ids.RANDOM  # of uids and of generateName's suffixes
 
 
@@ -45,7 +48,9 @@ class ApiServer:
         self.schemas = Schemas(definitions.load(), definitions.shapes())
         self.cache = Cache(journal)
         self.watches = watch.Watches(self.cache)
-        self.decoder = decoding.Decoder(self.schemas, roster)
+        self.measured = measured.Measured(self.cache, () if settings.usage is None else settings.usage)
+        served = roster if settings.usage is None else roster.with_kinds(kinds.MEASURED)
+        self.decoder = decoding.Decoder(self.schemas, served)
         self.rbac = rbac.Rbac(self.cache)
         self.outbound = outbound.Outbound(self.cache)
         self.services = allocators.Services(settings.service_range, settings.node_ports)

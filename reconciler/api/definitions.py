@@ -33,6 +33,7 @@ class Definitions:
     def __init__(self, objects: Objects, time: clock.Clock) -> None:
         self._objects = objects
         self._time = time
+        self._without_definitions = objects.decoder.roster
         self._waiting: dict[str, None] = {}  # names of definitions to look at, in order
         self._wake = asyncio.Event()
         self._emptied: dict[str, str] = {}  # Kind.id whose objects are going -> name of its definition
@@ -65,8 +66,7 @@ class Definitions:
     def _reset(self) -> None:
         definitions = [item.obj for _, item in self._objects.cache.shelf(DEFINITIONS).in_order()]
         kinds = [kind for kind in map(_kind_of, definitions) if kind is not None]
-        roster = self._objects.decoder.roster
-        self._objects.decoder.roster = roster.without(kind.id for kind in roster if kind.custom).with_kinds(kinds)
+        self._objects.decoder.roster = self._without_definitions.with_kinds(kinds)
         self._objects.owners.forget()
         for definition in definitions:
             self._look_at(meta.name(definition))

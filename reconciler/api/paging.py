@@ -16,7 +16,7 @@ import orjson
 from reconciler.api import selecting
 from reconciler.api.cache import Cache, Item
 from reconciler.api.watch import Interest
-from reconciler.model import errors, gojson, selectors
+from reconciler.model import errors, gojson, meta, selectors
 from reconciler.model.kind import Kind
 from reconciler.store import types
 
@@ -69,6 +69,13 @@ async def page(cache: Cache, kind: Kind, namespace: str | None, request: Request
         found = [] if item is None or not interest.holds(item) else [item]
         return Page(found, cache.revision)
     return _cut(cache.shelf(kind.storage_id).in_order(namespace), interest, request.limit, cache.revision)
+
+
+def computed(found: Iterable[tuple[str, Item]], kind: Kind, namespace: str | None, request: Request, revision: int) -> Page:
+    """The objects that are made on demand, with their keys in order: all in one page."""
+    interest = Interest(kind=kind.storage_id, namespace=namespace, labels=request.labels, fields=request.fields)
+    meant = ((key, item) for key, item in found if namespace in (None, "", meta.namespace(item.obj)))
+    return _cut(meant, interest, 0, revision)
 
 
 async def _past(cache: Cache, kind: Kind, namespace: str | None, revision: int, start: str) -> Iterator[tuple[str, Item]]:

@@ -44,6 +44,11 @@ class Resources:
         call = self._call(request, route, user, "get", options.NO_OPTIONS)
         if route.subresource not in subresources.SAME_SHAPE:
             return self._any(200, await self.server.subresources.get(call), form, call)
+        if self.server.measured.answers(route.kind):
+            measured = await self.server.measured.item(route.kind, route.namespace, route.name)
+            if measured is None:
+                raise call.not_found()
+            return self._object(200, call, measured, form, query)
         cache, wanted = self.server.cache, query.one("resourceVersion")
         if wanted:
             await cache.at_least(options.revision(wanted))
@@ -57,7 +62,12 @@ class Resources:
     async def list_objects(self, request: web.BaseRequest, route: requests.Route, user: User, query: options.Query) -> Answer:
         form = _form(request, route, query, many=True)
         call = self._call(request, route, user, "list", options.NO_OPTIONS)
-        page = await paging.page(self.server.cache, route.kind, self._namespace(route), _listing(route, query))
+        wanted, namespace = _listing(route, query), self._namespace(route)
+        if self.server.measured.answers(route.kind):
+            found = await self.server.measured.items(route.kind)
+            page = paging.computed(found, route.kind, namespace, wanted, self.server.cache.revision)
+        else:
+            page = await paging.page(self.server.cache, route.kind, namespace, wanted)
         return await self._page(call, page, form, query)
 
     async def create(self, request: web.BaseRequest, route: requests.Route, user: User, query: options.Query) -> Answer:

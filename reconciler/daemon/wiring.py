@@ -84,6 +84,7 @@ class Daemon:
             node_ports=range(first, last + 1),
             account_key=self.config.data_dir / "pki" / "sa.key",
             secure_port=int(self.config.listen.rpartition(":")[2]),
+            usage=self.usage if self.config.runtime != "none" else None,
         )
 
     async def _listen(self) -> None:
