@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -19,6 +20,7 @@ from reconciler.api.answers import WARNINGS, Answer, Content
 from reconciler.api.apiserver import ApiServer
 from reconciler.api.auth import attributes, authentication, authorisation, impersonation
 from reconciler.api.calls import User
+from reconciler.api.connect import connecting
 from reconciler.client import protocol
 from reconciler.model import errors
 from reconciler.model.roster import Roster
@@ -53,6 +55,7 @@ class Chain:
         tokens: authentication.Tokens,
         limits: fairness.Limits,
         objects: resources.Resources,
+        connecting: connecting.Connecting,
         address: str,
         own_paths: OwnPaths | None = None,
     ) -> None:
@@ -61,6 +64,7 @@ class Chain:
         self.tokens = tokens
         self.limits = limits
         self.objects = objects
+        self.connecting = connecting
         self.address = address
         self._reviews = reviews.Reviews(server.decoder, server.objects.owners, server.rbac, tokens, server.accounts, server.time)
         self._documents = Documents(server.roster, server, address)
@@ -156,6 +160,12 @@ class Chain:
             raise requests.no_such_method()
         if route.kind.namespaced and not route.namespace and verb not in ("list", "watch"):
             raise requests.no_such_method()
+        if route.subresource in connecting.SUBRESOURCES:
+            if route.subresource in connecting.STREAMING and authorisation.MASTERS not in user.groups:
+                asked = attributes.asked_of(request.method, request.raw_path.partition("?")[0], query)
+                authorisation.require(self.server.rbac.decide, user, replace(asked, verb="create"))
+            with metrics.LONG_RUNNING.labels(*target, "apiserver").track_inprogress():
+                return await self.connecting.serve(request, route, query)
         handler = self._handlers[verb]
         if verb == "watch" or (route.subresource == "log" and query.flag("follow")):
             gauge = metrics.LONG_RUNNING.labels(*target, "apiserver")
@@ -228,6 +238,8 @@ class Chain:
 
 def _verb(method: str, route: requests.Route, query: options.Query) -> str:
     """Raises StatusError 405 for a method that Kubernetes' resources do not have."""
+    if route.subresource == "proxy" and method in ("HEAD", "OPTIONS"):
+        return "get"
     if method == "GET":
         if route.watch or (query.flag("watch") and not route.name):
             return "watch"

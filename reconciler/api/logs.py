@@ -1,33 +1,26 @@
-"""pods/log: which container, which part of its log; the node's backend has the bytes."""
+"""pods/log: which container, which part of its log; the node's backend has the bytes. exec and attach choose alike."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from reconciler.api.backend import LogOptions
 from reconciler.kit import clock
 from reconciler.model import errors, meta
 
+CONTAINER_FIELDS = ("initContainers", "containers", "ephemeralContainers")
+
 
 def container_of(pod: meta.Obj, wanted: str) -> str:
-    """The container whose log is meant. Raises StatusError 400 in kube-apiserver's words."""
+    """The container that is meant. Raises StatusError 400 in kube-apiserver's words."""
     spec, name = meta.spec(pod), meta.name(pod)
-    groups: dict[str, Sequence[str]] = {
-        key: [container["name"] for container in spec.get(key) or ()] for key in ("containers", "initContainers", "ephemeralContainers")
-    }
-    everything = [container for names in groups.values() for container in names]
+    everything = [str(one["name"]) for field in CONTAINER_FIELDS for one in spec.get(field) or ()]
     if wanted:
         if wanted not in everything:
             raise errors.bad_request(f"container {wanted} is not valid for pod {name}")
         return wanted
-    if len(groups["containers"]) == 1 and not groups["initContainers"] and not groups["ephemeralContainers"]:
-        return groups["containers"][0]
-    default = meta.annotations(pod).get("kubectl.kubernetes.io/default-container", "")
-    if default in everything:
-        return default
-    choices = f"choose one of: [{' '.join(groups['containers'])}]"
-    for key, words in (("initContainers", "one of the init containers"), ("ephemeralContainers", "one of the ephemeral containers")):
-        if groups[key]:
-            choices += f" or {words}: [{' '.join(groups[key])}]"
-    raise errors.bad_request(f"a container name must be specified for pod {name}, {choices}")
+    containers = [str(one["name"]) for one in spec.get("containers") or ()]
+    if len(containers) == 1:
+        return containers[0]
+    raise errors.bad_request(f"a container name must be specified for pod {name}, choose one of: [{' '.join(everything)}]")
 
 
 def options_of(query: Mapping[str, str], now: float) -> LogOptions:

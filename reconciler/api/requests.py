@@ -103,9 +103,10 @@ class Router:
                 raise no_such_resource()
             return None
         kind = self.roster.of_resource(location.group, location.version, location.resource)
-        if location.group in self.custom_groups and (kind is None or location.rest or _is_misplaced(kind, location)):
+        too_long = bool(location.rest) and location.subresource != "proxy"
+        if location.group in self.custom_groups and (kind is None or too_long or _is_misplaced(kind, location)):
             return None
-        if kind is None or location.rest or _is_misplaced(kind, location):
+        if kind is None or too_long or _is_misplaced(kind, location):
             raise no_such_resource()
         if location.subresource and kind.subresource(location.subresource) is None:
             raise no_such_resource()

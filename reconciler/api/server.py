@@ -20,6 +20,7 @@ from reconciler.api.apiserver import ApiServer
 from reconciler.api.auth import authentication, certificates, kubeconfigs
 from reconciler.api.backend import NodeBackend
 from reconciler.api.calls import User
+from reconciler.api.connect import connecting
 
 log = logging.getLogger(__name__)
 
@@ -43,13 +44,24 @@ class Listen:
 class Connection(web_protocol.RequestHandler):
     """One client connection; who is at its other end is asked once."""
 
-    __slots__ = ("user",)
+    __slots__ = ("_lost", "user")
 
     user: User | None
+    _lost: "asyncio.Future[None]"
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.user = authentication.of_connection(transport)
+        self._lost = self._loop.create_future()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        if not self._lost.done():
+            self._lost.set_result(None)
+
+    def lost(self) -> "asyncio.Future[None]":
+        """Done once the client is gone."""
+        return self._lost
 
 
 class _Http(web.Server):
@@ -72,6 +84,7 @@ class HttpServer:
         self._authority = certificates.Authority(data_dir / "pki", server.time)
         self._own_paths = own_paths
         self._objects = resources.Resources(server, node)
+        self._connecting = connecting.Connecting(server, node)
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._http: _Http | None = None
         self._listeners: list[asyncio.Server] = []
@@ -96,7 +109,7 @@ class HttpServer:
         self._authority.load_or_make()
         self._load_certificate()
         address = f"{self.listen.host}:{self.listen.port}"
-        path = chain.Chain(self.server, tokens, fairness.Limits(), self._objects, address, own_paths=self._own_paths)
+        path = chain.Chain(self.server, tokens, fairness.Limits(), self._objects, self._connecting, address, own_paths=self._own_paths)
         self._http = _Http(
             path.handle,
             access_log=None,
@@ -117,6 +130,7 @@ class HttpServer:
         for listener in self._listeners:
             listener.close()
         self._objects.watching.end_all()
+        self._connecting.end_all()
         if self._http is not None:
             await self._http.shutdown(STOP_SECONDS)
         if self.listen.socket is not None:

@@ -12,11 +12,10 @@ import os
 import pathlib
 import shutil
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from reconciler.api import backend
 from reconciler.client import protocol
 from reconciler.daemon import reach
 from reconciler.daemon.config import Config
@@ -24,9 +23,9 @@ from reconciler.dns import agent as dns
 from reconciler.kit import clock as clocks
 from reconciler.loop import cache as caches
 from reconciler.loop import perform
-from reconciler.model import errors, meta
+from reconciler.model import meta
 from reconciler.node import agent as nodes
-from reconciler.node import logs, loopback, rtnetlink
+from reconciler.node import loopback, rtnetlink
 from reconciler.node import network as networks
 from reconciler.node.keeper import client as keeper
 from reconciler.node.keeper import launch
@@ -216,19 +215,6 @@ class Machine:
             self.notes.append(f"names are not served: {self._dns_address} port 53: {error.strerror}")
             return
         await self._names.serve(datagrams, stream)
-
-
-class LateLogs:
-    """The API's NodeBackend. The API listens before there is a node to ask."""
-
-    def __init__(self) -> None:
-        self.logs_of_node: logs.Logs | None = None
-
-    async def logs(self, pod: meta.Obj, container: str, options: backend.LogOptions) -> AsyncIterator[bytes]:
-        if self.logs_of_node is None:
-            raise errors.StatusError(503, "ServiceUnavailable", "no node runs here that has the log", retry_after_seconds=1)
-        async for piece in self.logs_of_node.logs(pod, container, options):
-            yield piece
 
 
 def instance_of(config: Config) -> str:

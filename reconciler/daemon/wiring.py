@@ -11,7 +11,7 @@ from typing import Any
 from reconciler import controllers, kinds
 from reconciler.api import apiserver, server
 from reconciler.client import protocol, usage
-from reconciler.daemon import exposition, heap, introspection, machine, measuring, narrator, prometheus
+from reconciler.daemon import exposition, heap, introspection, late_node, machine, measuring, narrator, prometheus
 from reconciler.daemon.config import Config, ConfigError
 from reconciler.gitops import agent as gitops
 from reconciler.kit import clock as clocks
@@ -19,9 +19,9 @@ from reconciler.kit import tasks
 from reconciler.loop import cache as caches
 from reconciler.loop import driver as drivers
 from reconciler.loop import events, perform
-from reconciler.model import errors, meta, plan
+from reconciler.model import errors, meta, plan, view
 from reconciler.model.view import View
-from reconciler.node import logs
+from reconciler.node import kubelet, logs, pages
 from reconciler.node.volumes import folders
 from reconciler.proxy import plan as services
 from reconciler.store import autocompact, local
@@ -43,7 +43,7 @@ class Daemon:
         self.tasks = tasks.Tasks()
         self.heap = heap.Heap()
         self.drivers: list[drivers.Driver] = []
-        self.logs = machine.LateLogs()
+        self.node = late_node.LateNode()
         self.introspection: introspection.Introspection | None = None
         self.usage: list[usage.Source] = []  # whoever measures what pods of its nodes use
         self._closers: list[Callable[[], Coroutine[Any, Any, None]]] = []
@@ -90,7 +90,7 @@ class Daemon:
     async def _listen(self) -> None:
         host, _, port = self.config.listen.rpartition(":")
         listen = server.Listen(host=_bare(host), port=int(port), socket=self.config.data_dir / "api.sock", token_file=self.config.tokens)
-        self.server = server.HttpServer(self.api, listen, self.config.data_dir, self.logs, own_paths=self._own_paths)
+        self.server = server.HttpServer(self.api, listen, self.config.data_dir, self.node, own_paths=self._own_paths)
         await self.server.start()
         self._closers.append(self.server.close)
         self.address = f"{host}:{self.server.port}"
@@ -147,7 +147,9 @@ class Daemon:
 
     def _start_simulation(self) -> None:
         from reconciler.node.sim import agent
+        from reconciler.node.sim import kubelet as kubelets
 
+        self.node.node = kubelets.SimulatedKubelet(lambda node: self.cache.by("pods", view.NODE, node))
         simulated = agent.Agent(self.client("kubelet"), self.cache, self.clock, self.config.nodes)
         self.usage.append(simulated)
         self.tasks.start(simulated.run(), "simulated nodes")
@@ -158,7 +160,7 @@ class Daemon:
         made = machine.Machine(self.config, abilities, client, self.cache, self.clock, self.performers(client, "the node"))
         await made.start()
         self._closers.append(made.close)
-        self.logs.logs_of_node = logs.Logs(made.runtime, self.clock)
+        self.node.node = self._kubelet(made)
         self.drivers.append(made.agent.driver)
         self.usage.append(made.agent)
         self.tasks.start(made.agent.run(), "node")
@@ -175,6 +177,11 @@ class Daemon:
             driver = self.driver("node", "kubelet", {folders.Make: performer, folders.Remove: performer})
             driver.add(folders.controller(is_here, self.config.volumes_folder))
             self.tasks.start(driver.run(), "local volumes")
+
+    def _kubelet(self, made: machine.Machine) -> kubelet.Kubelet:
+        container_logs = logs.Logs(made.runtime, self.clock)
+        shown = pages.Pages(lambda: self.cache.by("pods", view.NODE, made.name), container_logs, machine.log_root(self.config))
+        return kubelet.Kubelet(made.name, made.runtime, container_logs, shown)
 
     def _follow_folder(self) -> gitops.Agent | None:
         if self.config.folder is None:

@@ -93,7 +93,7 @@ class End:
 class Session:
     """Implements types.Session over what the keeper's shim handed out. `exit` is the program's end, None for an attached one."""
 
-    def __init__(self, ends: Mapping[str, End], terminal: End | None, exit: "asyncio.Task[int] | None") -> None:
+    def __init__(self, ends: Mapping[str, End], terminal: End | None, exit: "asyncio.Task[types.Ended] | None") -> None:
         self._ends = dict(ends)
         self._terminal = terminal
         self._exit = exit
@@ -118,8 +118,8 @@ class Session:
         if self._terminal is not None:
             self._terminal.resize(columns, rows)
 
-    async def ended(self) -> int | None:
-        return await asyncio.shield(self._exit) if self._exit is not None else None
+    async def ended(self) -> types.Ended:
+        return await asyncio.shield(self._exit) if self._exit is not None else types.Ended()
 
     async def close(self) -> None:
         if self._lingering is not None:
@@ -156,7 +156,7 @@ async def execute(shim: Path, container: types.Container, command: Sequence[str]
             os.close(descriptor)
     if terminal is not None:
         ends = {"stdin": terminal, "stdout": terminal}
-    ending = asyncio.get_running_loop().create_task(_exit_code(channel, container.name), name=f"exec in {container.name}")
+    ending = asyncio.get_running_loop().create_task(_end_of(channel), name=f"exec in {container.name}")
     ending.add_done_callback(lambda _: channel.close())  # hangs up, which kills a program that still runs
     return Session(ends, terminal, ending)
 
@@ -211,12 +211,12 @@ async def _console(channel: client.Channel) -> End:
     return End(received[0])
 
 
-async def _exit_code(channel: client.Channel, name: str) -> int:
+async def _end_of(channel: client.Channel) -> types.Ended:
     try:
         answer, _ = await channel.answer()
-        return int(answer["exit_code"])
+        return types.Ended(int(answer["exit_code"]))
     except (client.Gone, wire.Refused) as error:
-        raise _failure(error, name) from error
+        return types.Ended(failure=str(error))
 
 
 def _failure(error: BaseException, name: str) -> BaseException:

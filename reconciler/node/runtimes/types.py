@@ -169,6 +169,14 @@ class Streams:
     tty: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a program ended; `failure` says why it never ran."""
+
+    exit_code: int = 0
+    failure: str = ""
+
+
 class Session(Protocol):
     """A client connected to a program in a container."""
 
@@ -183,8 +191,8 @@ class Session(Protocol):
     def resize(self, columns: int, rows: int) -> None:
         """Of its terminal, where it has one."""
 
-    async def ended(self) -> int | None:
-        """Its exit code, None where the client is attached to a container. Raises RuntimeFailure."""
+    async def ended(self) -> Ended:
+        """At once where the client is attached to a container: its streams' ends are all there is to wait for."""
 
     async def close(self) -> None:
         """Let go; a program that was run for the client is killed."""

@@ -14,11 +14,9 @@ def test_one_container_needs_no_name() -> None:
 
 
 def test_several_need_one() -> None:
-    with pytest.raises(errors.StatusError, match=r"choose one of: \[a b\] or one of the init containers: \[i\]"):
+    with pytest.raises(errors.StatusError, match=r"choose one of: \[i a b\]"):
         logs.container_of(TWO, "")
     assert logs.container_of(TWO, "i") == "i"
-    marked = {**TWO, "metadata": {"name": "p", "annotations": {"kubectl.kubernetes.io/default-container": "b"}}}
-    assert logs.container_of(marked, "") == "b"
 
 
 def test_an_unknown_container_is_refused() -> None:
