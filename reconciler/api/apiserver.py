@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reconciler.api import allocators, decoding, local, measured, objects, outbound, ownership, subresources, watch
+from reconciler.api import allocators, converting, decoding, local, measured, objects, outbound, ownership, subresources, watch
 from reconciler.api import definitions as custom
 from reconciler.api.admission import order, webhooks
 from reconciler.api.auth import accounts, bootstrap, rbac
@@ -65,6 +65,7 @@ class ApiServer:
             time,
             settings.source,
             self.rbac.decide,
+            converting.Converter(self.outbound, settings.source),
         )
         self.definitions = custom.Definitions(self.objects, time)
         self.accounts = accounts.Accounts(settings.account_key, time, self._stored)

@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from reconciler.api import allocators, decoding, deletion, identity, ownership, partial_writes, patching, twins
+from reconciler.api import allocators, converting, decoding, deletion, identity, ownership, partial_writes, patching, twins
 from reconciler.api.admission.chain import Attributes, Chain
 from reconciler.api.auth import authorisation
 from reconciler.api.cache import Cache, Item
@@ -57,8 +57,10 @@ class Objects:
         time: clock.Clock,
         source: ids.Source,
         authoriser: authorisation.Authoriser,
+        converter: converting.Converter,
     ) -> None:
         self.authoriser = authoriser
+        self.converter = converter
         self.journal = journal
         self.cache = cache
         self.admission = admission
@@ -170,9 +172,11 @@ class Objects:
         await self.cache.fresh()
         current = self._current(call)
         for _ in range(ATTEMPTS):
-            verdict = await decide(current)
+            verdict = await self._decided(call, decide, current)
             try:
-                return await self._commit(call, verdict, current)
+                done = await self._commit(call, verdict, current)
+                await self.converter.prepare(call.kind, call.version, [done.item])
+                return done
             except errors.StatusError:
                 verdict.undo()
                 raise
@@ -182,6 +186,11 @@ class Objects:
                     raise call.conflict("the object that this was decided for has been modified") from conflict
                 current = Item.of(conflict.actual) if conflict.actual is not None and conflict.actual.value is not None else None
         raise call.conflict(MODIFIED)
+
+    async def _decided(self, call: Call, decide: Decide, current: Item | None) -> deletion.Verdict:
+        if call.kind.conversions is None:
+            return await decide(current)
+        return await self.converter.settled(functools.partial(decide, current))
 
     async def _commit(self, call: Call, verdict: deletion.Verdict, current: Item | None) -> Done:
         if current is not None and not verdict.gone and (verdict.obj is current.obj or same_object(verdict.obj, current)):
@@ -243,16 +252,19 @@ class Objects:
         now = clock.rfc3339(self.time.now())
         if not tracked:
             obj = self.owners.created(call, identity.unsent(obj), now)
-        obj = call.version.to_hub(obj)
+        sent, obj = obj, call.version.to_hub(obj)
         attributes = self._attributes(call, "CREATE", None)
-        obj = await self.admission.admit(attributes, obj)
+        admitted = await self.admission.admit(attributes, obj)
+        # Validated in the caller's version: what a webhook must convert, before the server adds what is new each time.
+        shown = None if call.kind.conversions is None or call.is_hub else sent if admitted is obj else call.version.from_hub(admitted)
+        obj = admitted
         obj = identity.created(call.kind, obj, namespace=call.namespace, name=call.name, uid=self.ids.uid(), now=now)
         obj = call.kind.prepare(obj, None)
         if call.kind.records_requestor:
             obj = identity.requested_by(obj, call.user)
         obj, release = self.services.allocate(call.kind, obj, None)
         try:
-            self._validate(call, obj, None)
+            self._validate(call, obj, None, shown)
             await self.admission.validate(attributes, obj)
         except (errors.StatusError, asyncio.CancelledError):
             release()
@@ -287,13 +299,14 @@ class Objects:
         """An update that takes the last finalizer of an object which is being deleted removes it."""
         return deletion.Verdict(obj, gone=meta.is_deleting(current.obj) and deletion.is_finished(call.kind, obj), undo=undo)
 
-    def _validate(self, call: Call, obj: meta.Obj, old: meta.Obj | None) -> None:
+    def _validate(self, call: Call, obj: meta.Obj, old: meta.Obj | None, own: meta.Obj | None = None) -> None:
+        """Raises StatusError 422; `own` is `obj` in the caller's version, where that is at hand."""
         kind = call.kind
         refused = metadata.refused(kind, obj, old, call.subresource)
         refused += kind.validate_status(obj, old) if call.subresource else kind.validate(obj, old)
         if call.version.validate is not None:
             shown = call.version.from_hub(old) if old is not None else None
-            more, warnings = call.version.validate(call.version.from_hub(obj), shown, call.subresource)
+            more, warnings = call.version.validate(call.version.from_hub(obj) if own is None else own, shown, call.subresource)
             refused += more
             for text in warnings:
                 call.warn(text)

@@ -5,7 +5,7 @@ uses. Whatever is raised as StatusError is answered by chain.py.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -57,6 +57,7 @@ class Resources:
         item = cache.get(route.kind.storage_id, route.namespace, route.name)
         if item is None:
             raise call.not_found()
+        await self.server.objects.converter.prepare(call.kind, call.version, [item])
         return self._object(200, call, item, form, query)
 
     async def list_objects(self, request: web.BaseRequest, route: requests.Route, user: User, query: options.Query) -> Answer:
@@ -154,6 +155,10 @@ class Resources:
 
     async def _page(self, call: Call, page: paging.Page, form: wire.Form, query: options.Query) -> Answer:
         kind, version = call.kind, call.version
+
+        async def in_slices(make: Callable[[Item], bytes]) -> list[bytes]:
+            return await _in_slices(page.items, make, lambda items: self.server.objects.converter.prepare(kind, version, items))
+
         if form.shape == "PartialObjectMetadata":
             raise wire.not_acceptable(
                 f"you requested PartialObjectMetadata, but the requested object is a list (*{_internal(call)}List)", None
@@ -169,7 +174,7 @@ class Resources:
                 body = wire.json_of(kind, version, item) if include == "Object" else None
                 return table.row(kind, form, include, item, body, now)
 
-            parts = await _in_slices(page.items, part)
+            parts = await in_slices(part)
         elif form.shape and not page.items:
             metadata = table.list_metadata(page.revision, page.token, page.remaining)
             empty = {"kind": "PartialObjectMetadataList", "apiVersion": f"{wire.TABLE_GROUP}/{form.version}", "metadata": metadata}
@@ -178,11 +183,11 @@ class Resources:
             head = wire.list_head(
                 "PartialObjectMetadataList", f"{wire.TABLE_GROUP}/{form.version}", page.revision, page.token, page.remaining
             )
-            parts = await _in_slices(page.items, lambda item: wire.plain(wire.partial(item, form.version)))
+            parts = await in_slices(lambda item: wire.plain(wire.partial(item, form.version)))
         else:
             api_version = kind.api_version(version.name)
             head = wire.list_head(kind.list_name, api_version, page.revision, page.token, page.remaining, custom=kind.custom)
-            parts = await _in_slices(page.items, lambda item: wire.list_item(kind, version, item))
+            parts = await in_slices(lambda item: wire.list_item(kind, version, item))
         return await Answer.of_list(Content(head, parts, b"]}"), form, call.warnings)
 
     def _object(self, status: int, call: Call, item: Item, form: wire.Form, query: options.Query) -> Answer:
@@ -324,12 +329,16 @@ def _success(call: Call, done: Done) -> dict[str, Any]:
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
 
 
-async def _in_slices(items: Sequence[Item], make: Callable[[Item], bytes]) -> list[bytes]:
+async def _in_slices(
+    items: Sequence[Item], make: Callable[[Item], bytes], prepare: Callable[[Sequence[Item]], Awaitable[None]]
+) -> list[bytes]:
     """One piece for each item; long lists give way to others in between."""
     if len(items) <= ROWS_AT_ONCE:
+        await prepare(items)
         return [make(item) for item in items]
     parts: list[bytes] = []
     for first in range(0, len(items), ROWS_AT_ONCE):
+        await prepare(items[first : first + ROWS_AT_ONCE])
         parts += [make(item) for item in items[first : first + ROWS_AT_ONCE]]
         await asyncio.sleep(0)
     return parts

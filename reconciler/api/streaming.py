@@ -28,8 +28,8 @@ class Encoder:
     """Frames of one representation: kind, version and form. Their bytes are kept on the steps they tell of."""
 
     def __init__(self, kind: Kind, version: Version, form: wire.Form, include: str, schemas: Schemas, time: clock.Clock) -> None:
-        self._kind = kind
-        self._version = version
+        self.kind = kind
+        self.version = version
         self._form = form
         self._include = include
         self._schemas = schemas
@@ -57,7 +57,7 @@ class Encoder:
         if self._form.shape:
             obj = {"kind": "PartialObjectMetadata", "apiVersion": f"{wire.TABLE_GROUP}/{self._form.version}"}
         else:
-            obj = {"kind": self._kind.kind, "apiVersion": self._kind.api_version(self._version.name)}
+            obj = {"kind": self.kind.kind, "apiVersion": self.kind.api_version(self.version.name)}
         return self._framed("BOOKMARK", orjson.dumps({**obj, "metadata": metadata}))
 
     def error(self, status: dict[str, Any]) -> bytes:
@@ -82,16 +82,16 @@ class Encoder:
             return self._table(item)
         if self._form.shape:
             return orjson.dumps(wire.partial(item, self._form.version))
-        return wire.json_of(self._kind, self._version, item)
+        return wire.json_of(self.kind, self.version, item)
 
     def _table(self, item: Item) -> bytes:
         """A Table of one row; only a stream's first one defines its columns."""
-        body = wire.json_of(self._kind, self._version, item) if self._include == "Object" else None
-        row = table.row(self._kind, self._form, self._include, item, body, self._time.now())
+        body = wire.json_of(self.kind, self.version, item) if self._include == "Object" else None
+        row = table.row(self.kind, self._form, self._include, item, body, self._time.now())
         metadata = {"resourceVersion": str(item.revision)}
         if self._table_head_due:
             self._table_head_due = False
-            return table.head(self._kind, self._schemas, self._form.version, metadata) + row + b"]}"
+            return table.head(self.kind, self._schemas, self._form.version, metadata) + row + b"]}"
         bare = {"kind": "Table", "apiVersion": f"{wire.TABLE_GROUP}/{self._form.version}", "metadata": metadata, "columnDefinitions": None}
         return orjson.dumps(bare)[:-1] + b',"rows":[' + row + b"]}"
 

@@ -1,15 +1,21 @@
 """GET with ?watch: from options to a stream of events, first of what exists where that is asked for."""
 
 import asyncio
+import logging
 import random
+from collections.abc import Callable, Sequence
 
 from aiohttp import web
 
-from reconciler.api import options, requests, selecting, streaming, table, watch, wire
+from reconciler.api import converting, options, requests, selecting, streaming, table, watch, wire
 from reconciler.api.apiserver import ApiServer
 from reconciler.api.cache import Item
+from reconciler.kit import tasks
 from reconciler.model import errors
 
+log = logging.getLogger(__name__)
+
+BATCHES_MOST = 1000  # batches of events that wait for their conversion
 ITEMS_AT_ONCE = 200  # initial events encoded between two turns of the event loop
 WATCH_SECONDS = 1800  # the least a watch without a timeout lasts; Kubernetes spreads them over twice that
 NOT_OLDER = "NotOlderThan"
@@ -34,9 +40,12 @@ class Watching:
         encoder = streaming.Encoder(route.kind, route.version, form, include, server.schemas, server.time)
         stream = streaming.Stream(request, encoder.content_type)
         backlog: list[bytes] = []
-        watcher = watch.Watcher(
-            _interest(route, namespace, query), lambda seen: stream.hold_or_send(encoder.frames(seen), backlog), stream.end
-        )
+
+        def send(seen: Sequence[watch.Seen]) -> None:
+            stream.hold_or_send(encoder.frames(seen), backlog)
+
+        pump = _Pump(server.objects.converter, route, send, stream.end) if route.kind.conversions is not None else None
+        watcher = watch.Watcher(_interest(route, namespace, query), pump.put if pump is not None else send, stream.end)
         self._open.add(stream)
         try:
             if wanted.initial:
@@ -49,6 +58,8 @@ class Watching:
         finally:
             self._open.discard(stream)
             server.watches.stop(watcher)
+            if pump is not None:
+                await pump.close()
         return opened
 
     def end_all(self) -> None:
@@ -67,6 +78,7 @@ class Watching:
         items: list[Item] = [item for _, item in cache.shelf(interest.kind).in_order(interest.namespace) if interest.holds(item)]
         self._server.watches.start_now(watcher)
         for first in range(0, len(items), ITEMS_AT_ONCE):
+            await self._server.objects.converter.prepare(encoder.kind, encoder.version, items[first : first + ITEMS_AT_ONCE])
             stream.send(b"".join(encoder.added(item) for item in items[first : first + ITEMS_AT_ONCE]))
             await asyncio.sleep(0)
         if wanted.bookmarks:
@@ -87,6 +99,45 @@ class Watching:
             stream.end()
             return opened
         return await stream.open()
+
+
+class _Pump:
+    """Holds events back, in order, until their objects are converted; bounded, beyond that the stream ends."""
+
+    def __init__(
+        self,
+        converter: converting.Converter,
+        route: requests.Route,
+        send: Callable[[Sequence[watch.Seen]], None],
+        end: Callable[[], None],
+    ) -> None:
+        self._converter = converter
+        self._route = route
+        self._send = send
+        self._end = end
+        self._waiting: asyncio.Queue[Sequence[watch.Seen]] = asyncio.Queue(BATCHES_MOST)
+        self._tasks = tasks.Tasks()
+        self._tasks.start(self._run(), "watch conversion")
+
+    def put(self, seen: Sequence[watch.Seen]) -> None:
+        try:
+            self._waiting.put_nowait(seen)
+        except asyncio.QueueFull:
+            self._end()
+
+    async def _run(self) -> None:
+        while True:
+            seen = await self._waiting.get()
+            try:
+                await self._converter.prepare(self._route.kind, self._route.version, [event.item for event in seen])
+            except errors.StatusError as error:
+                log.warning("a watch ends, for its objects cannot be converted", extra={"facts": {"error": error.message}})
+                self._end()
+                return
+            self._send(seen)
+
+    async def close(self) -> None:
+        await self._tasks.close()
 
 
 class _Wanted:

@@ -1,6 +1,7 @@
 """From an established CustomResourceDefinition to the Kind record of its objects.
 
-None conversion changes apiVersion only, as in Kubernetes: what the target's schema does not know is pruned. Objects
+None conversion changes apiVersion only, as in Kubernetes: what the target's schema does not know is pruned. Webhook
+conversion takes what the webhook made (model/conversion.py). Objects
 are read through the schema of the version they were stored in, so that later defaults show.
 """
 
@@ -10,6 +11,7 @@ from typing import Any
 from reconciler.kinds import columns
 from reconciler.kinds import customresourcedefinition_objects as objects
 from reconciler.model import govalue, jsonpath, meta
+from reconciler.model.conversion import Conversions
 from reconciler.model.kind import Column, Kind, Subresource, Version, scale, status_of
 from reconciler.model.structural import default, numbers, prune, schema
 from reconciler.model.structural.schema import Structural
@@ -24,7 +26,7 @@ def kind_of(definition: meta.Obj) -> Kind:
     spec, names = meta.spec(definition), meta.status(definition)["acceptedNames"]
     schemas = {version["name"]: schema.parse((version.get("schema") or {}).get("openAPIV3Schema") or {}) for version in spec["versions"]}
     storage = next(version for version in spec["versions"] if version.get("storage"))
-    forms = _Forms(spec["group"], schemas, storage["name"])
+    forms = _Forms(spec["group"], schemas, storage["name"], _conversions(spec))
     hub = _of_version(storage, names["kind"])
     return Kind(
         group=spec["group"],
@@ -44,6 +46,7 @@ def kind_of(definition: meta.Obj) -> Kind:
         has_generation=True,
         unconditional_update=False,
         custom=True,
+        conversions=forms.conversions,
         order=60,
         **hub,
     )
@@ -52,7 +55,8 @@ def kind_of(definition: meta.Obj) -> Kind:
 class _Forms:
     """The ways between the versions of one kind."""
 
-    def __init__(self, group: str, schemas: Mapping[str, Structural], hub: str) -> None:
+    def __init__(self, group: str, schemas: Mapping[str, Structural], hub: str, conversions: Conversions | None) -> None:
+        self.conversions = conversions
         self.group = group
         self.schemas = schemas
         self.hub = hub
@@ -65,9 +69,11 @@ class _Forms:
             stored = str(obj.get("apiVersion", "")).rpartition("/")[2]
             source = self.schemas.get(stored, target)
             shown = default.default(prune.prune(obj, source)[0], source)
-            if stored != version:
-                shown, _ = prune.prune({**shown, "apiVersion": api_version}, target)
-            return shown  # type: ignore[no-any-return]
+            if stored == version:
+                return shown  # type: ignore[no-any-return]
+            if self.conversions is not None:
+                return self._converted(self.conversions, shown, api_version, target)
+            return prune.prune({**shown, "apiVersion": api_version}, target)[0]  # type: ignore[no-any-return]
 
         return convert
 
@@ -76,7 +82,20 @@ class _Forms:
         api_version, target = f"{self.group}/{self.hub}", self.schemas[self.hub]
         if version == self.hub:
             return lambda obj: obj
+        if self.conversions is not None:
+            conversions = self.conversions
+            return lambda obj: self._converted(conversions, obj, api_version, target)
         return lambda obj: prune.prune({**obj, "apiVersion": api_version}, target)[0]
+
+    def _converted(self, conversions: Conversions, obj: meta.Obj, api_version: str, target: Structural) -> meta.Obj:
+        """Raises Unconverted."""
+        made = prune.prune(conversions.converted(obj, api_version), target)[0]
+        return default.default(made, target)  # type: ignore[no-any-return]
+
+
+def _conversions(spec: Mapping[str, Any]) -> Conversions | None:
+    conversion = spec.get("conversion") or {}
+    return Conversions(conversion.get("webhook") or {}) if conversion.get("strategy") == "Webhook" else None
 
 
 def _version(spec: Mapping[str, Any], version: Mapping[str, Any], forms: _Forms, hub: Mapping[str, Any]) -> Version:

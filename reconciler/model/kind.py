@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from reconciler.model import meta
+from reconciler.model.conversion import Conversions
 from reconciler.model.errors import FieldError
 
 # Errors and warnings of an object in a version's own form: (object, old, subresource) -> (errors, warnings).
@@ -146,6 +147,7 @@ class Kind:
     health: Callable[[meta.Obj], Health] = healthy
     order: int = 50  # GitOps wave: smaller is applied earlier, deleted later
     custom: bool = False  # made by a CustomResourceDefinition
+    conversions: Conversions | None = None  # of custom resources whose versions a webhook converts
     # The Kind.id whose objects these are, where two groups serve one stored kind (events.k8s.io: "events"). Then
     # to_hub and from_hub convert to and from that kind's hub form, and every other rule here works on it too.
     stored_as: str = ""

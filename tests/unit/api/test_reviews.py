@@ -35,9 +35,13 @@ class Clients:
             is_json = "json" in answer.headers["Content-Type"]
             return answer.status, await answer.json() if is_json else {"text": await answer.text()}
 
+    async def stream(self, path: str) -> aiohttp.ClientResponse:
+        """A watch of the administrator's."""
+        return await self._session.get(self._url + path, ssl=self._context, headers={"Authorization": "Bearer root"})
+
     async def make(self, path: str, body: dict[str, Any], **headers: str) -> dict[str, Any]:
         status, answer = await self.ask("POST", path, body, **headers)
-        assert status == 201, answer
+        assert status == 201, answer.get("message", answer)
         return answer
 
 
@@ -48,10 +52,12 @@ async def serving(folder: pathlib.Path) -> AsyncIterator[Clients]:
     await api.start()
     http = server.HttpServer(api, server.Listen(port=0, token_file=folder / "tokens.csv"), folder)
     await http.start()
-    async with aiohttp.ClientSession() as session:
-        yield Clients(session, http.url, ssl.create_default_context(cadata=http.authority_pem.decode()))
-    await http.close()
-    await api.close()
+    try:
+        async with aiohttp.ClientSession() as session:
+            yield Clients(session, http.url, ssl.create_default_context(cadata=http.authority_pem.decode()))
+    finally:
+        await http.close()
+        await api.close()
 
 
 @pytest.fixture
