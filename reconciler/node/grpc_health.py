@@ -34,7 +34,7 @@ async def check(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, serv
             if len(body) >= 5 and len(body) >= 5 + struct.unpack(">I", body[1:5])[0]:
                 return _status(body[5:])
         elif kind in (_RESET, _GOAWAY) or (kind == _HEADERS and flags & _END_STREAM):
-            raise ValueError("the service does not implement the health protocol")
+            raise ValueError("the server does not implement grpc.health.v1.Health, or does not know the service")
 
 
 def _status(message: bytes) -> str:

@@ -60,7 +60,7 @@ class Asker:
         except TimeoutError:
             return Verdict(False, self._timed_out(target, action, timeout_seconds))
         except OSError as error:
-            return Verdict(False, self._broken(target, action, error))
+            return Verdict(False, self._broken(target, action, timeout_seconds, error))
         return Verdict(True)
 
     async def _run(self, target: Target, wanted: Mapping[str, Any], timeout_seconds: float) -> Verdict:
@@ -106,7 +106,7 @@ class Asker:
             return Verdict(False, f"error: health rpc probe failed: {error}")
         finally:
             await _close(writer)
-        return Verdict(status == "SERVING", "" if status == "SERVING" else f"service unhealthy (responded with {status!r})")
+        return Verdict(status == "SERVING", "" if status == "SERVING" else f'service unhealthy (responded with "{status}")')
 
     async def _open(
         self, target: Target, host: str, port: int, *, secure: bool = False
@@ -132,9 +132,11 @@ class Asker:
         port = port_number(target.container, (action.get("tcpSocket") or {}).get("port"))
         return f"dial tcp {target.ip}:{port}: i/o timeout"
 
-    def _broken(self, target: Target, action: Mapping[str, Any], error: OSError) -> str:
+    def _broken(self, target: Target, action: Mapping[str, Any], timeout_seconds: float, error: OSError) -> str:
         wanted = action.get("httpGet") or action.get("tcpSocket") or action.get("grpc") or {}
         host, port = str(wanted.get("host") or target.ip), port_number(target.container, wanted.get("port"))
+        if "grpc" in action:  # the kubelet's client tries again until its time is over
+            return f'timeout: failed to connect service "{host}:{port}" within {_seconds(timeout_seconds)}: context deadline exceeded'
         detail = f"dial tcp {host}:{port}: connect: {_cause(error)}"
         return f'Get "{_url(wanted, host, port)}": {detail}' if "httpGet" in action else detail
 

@@ -2,11 +2,13 @@
 
 import os
 import pathlib
+import shutil
 import signal
 from typing import Any
 
 from reconciler.model import meta
 from tests.e2e.node.world import NODE, pod, running
+from tests.unit.node import health_server
 
 
 def is_running(status: dict[str, Any]) -> bool:
@@ -217,3 +219,55 @@ async def test_what_does_not_fit_fails_and_what_runs_stays(tmp_path: pathlib.Pat
         assert (world.pid("first"), (await world.status("first"))["phase"]) == (pid, "Running")
         await world.delete("second")
         await world.is_gone("second")
+
+
+PROBED = """\
+import http.server, os, signal, socket, subprocess, sys, threading
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200 if os.path.exists("/flag/ready") else 503)
+        self.end_headers()
+    def log_message(self, *_): pass
+grpc = subprocess.Popen([sys.executable, "/flag/health_server.py", "5000", "/flag/health"])
+web = http.server.ThreadingHTTPServer(("", 8080), Handler)
+threading.Thread(target=web.serve_forever).start()
+while not os.path.exists("/flag/start"): threading.Event().wait(0.02)
+open("/flag/started", "w").close()
+listener = socket.create_server(("", 7000))
+while True: listener.accept()[0].close()
+"""
+
+
+async def test_http_tcp_and_grpc_probes(tmp_path: pathlib.Path) -> None:
+    flag = tmp_path / "flag"
+    flag.mkdir()
+    shutil.copy(health_server.__file__, flag)
+    (flag / "health").write_text("1")
+    probes = {
+        "startupProbe": {"tcpSocket": {"port": "late"}, "periodSeconds": 1, "failureThreshold": 1000},
+        "readinessProbe": {"httpGet": {"port": 8080, "path": "/ready"}, "periodSeconds": 1},
+        "livenessProbe": {"grpc": {"port": 5000}, "periodSeconds": 1, "failureThreshold": 2, "terminationGracePeriodSeconds": 1},
+        "ports": [{"name": "late", "containerPort": 7000}],
+        "volumeMounts": [{"name": "flag", "mountPath": "/flag"}],
+    }
+    spec = {"terminationGracePeriodSeconds": 10_000, "volumes": [{"name": "flag", "hostPath": {"path": str(flag)}}]}
+    async with running(tmp_path) as world:
+        await world.create(pod("probed", "python3", "-c", PROBED, spec=spec, **probes))
+        await world.until(lambda: world.events("Unhealthy"), "the first failures")
+        assert not (await world.container("probed"))["started"]
+        (flag / "start").touch()
+        await world.reaches("probed", lambda s: s["containerStatuses"][0]["started"])
+        assert condition(await world.status("probed"), "Ready") == "False"
+        (flag / "ready").touch()
+        await world.reaches("probed", lambda s: condition(s, "Ready") == "True")
+        (flag / "ready").unlink()
+        await world.reaches("probed", lambda s: condition(s, "Ready") == "False")
+        (flag / "health").write_text("2")
+        status = await world.reaches("probed", lambda s: s["containerStatuses"][0]["restartCount"] == 1)
+        assert status["containerStatuses"][0]["lastState"]["terminated"]["exitCode"] == 137
+        heard = await world.events("Unhealthy")
+        assert 'Liveness probe failed: service unhealthy (responded with "NOT_SERVING")' in heard
+        assert "Readiness probe failed: HTTP probe failed with statuscode: 503" in heard
+        assert any(message.startswith("Startup probe failed: dial tcp 127.0.0.1:7000: connect: connection refused") for message in heard)
+        await world.delete("probed", grace_seconds=0)
