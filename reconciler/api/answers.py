@@ -70,7 +70,8 @@ class Answer:
 
     async def send(self, request: web.BaseRequest) -> web.StreamResponse:
         """Send it; what is returned has been prepared or is short enough for aiohttp to send."""
-        headers = {"Content-Type": self.content_type, "Cache-Control": CACHE_CONTROL, **self.headers}
+        typed = {"Content-Type": self.content_type} if self.content_type else {}
+        headers = {**typed, "Cache-Control": CACHE_CONTROL, **self.headers}
         response: web.StreamResponse
         size = len(self.content) if isinstance(self.content, bytes) else self.content.size_bytes
         if size < LONG_BYTES:

@@ -57,7 +57,7 @@ class Call:
         return obj if self.is_hub and not self.kind.custom else self.version.from_hub(obj)
 
     def not_found(self) -> errors.StatusError:
-        return errors.not_found(self.kind.plural, self.kind.group, self.name)
+        return errors.not_found(self.kind.called or self.kind.plural, self.kind.group, self.name)
 
     def conflict(self, detail: str) -> errors.StatusError:
         return errors.conflict(self.kind.plural, self.kind.group, self.name, detail)

@@ -228,12 +228,29 @@ class Chain:
                 return documents.openapi.index
             case ["openapi", "v3", *rest]:
                 found = documents.openapi.document("/".join(rest))
-                return Answer(200, found) if found is not None else None
+                return Answer(200, found) if found is not None else Answer(404, b"", content_type="")
+            case [".well-known", "openid-configuration"]:
+                return self.server.accounts.discovery(self.address)
+            case ["openid", "v1", "jwks"]:
+                return Answer(200, wire.plain(self.server.accounts.keys()), content_type="application/jwk-set+json")
         return None
 
     def _paths(self) -> list[str]:
         groups = [f"/apis/{group}" for group in self.documents.discovery.groups]
-        return ["/api", "/api/v1", "/apis", *groups, "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]
+        return [
+            "/.well-known/openid-configuration",
+            "/api",
+            "/api/v1",
+            "/apis",
+            *groups,
+            "/healthz",
+            "/livez",
+            "/openapi/v2",
+            "/openapi/v3",
+            "/openid/v1/jwks",
+            "/readyz",
+            "/version",
+        ]
 
 
 def _verb(method: str, route: requests.Route, query: options.Query) -> str:

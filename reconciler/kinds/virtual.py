@@ -43,6 +43,7 @@ KINDS = (
         kind="ComponentStatus",
         plural="componentstatuses",
         singular="componentstatus",
+        called="componentstatus",
         short_names=("cs",),
         namespaced=False,
         versions=(

@@ -116,6 +116,7 @@ class Kind:
     plural: str  # "deployments"
     singular: str  # "deployment"
     list_kind: str = ""  # "" means kind + "List"
+    called: str = ""  # in "not found", where that is not the plural
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     namespaced: bool = True

@@ -24,6 +24,7 @@ EMPTY: Mapping[str, Any] = {}  # what a struct that is no pointer holds when uns
 VARINT, FIXED64, BYTES, GROUP, GROUP_END, FIXED32 = 0, 1, 2, 3, 4, 5
 CUT_SHORT = "unexpected EOF"
 NO_MAGIC = "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]"
+_LIST_MESSAGES = ("Verbs",)  # Go's list types that are messages of their own
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _CRD = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
 
@@ -103,6 +104,8 @@ class Protobuf:
         return iter(sorted(own, key=lambda field: field.number))
 
     def _field(self, number: int, name: str, presence: str, node: Node, go_type: str) -> Field:
+        if node.type == "array" and go_type in _LIST_MESSAGES:
+            return Field(number, name, presence, self._list_message(node))
         if node.type == "array" and not _special(node):
             return Field(number, name, presence, self._codec(node.item, go_type), is_list=True)
         if node.is_map and node.values is not None and not node.shape and not _special(node):
@@ -111,13 +114,14 @@ class Protobuf:
 
     def _entry(self, values: Node) -> Codec:
         """A map entry: key 1, value 2. A list as a value is a message of its items, as ExtraValue is."""
-        value = self._codec(values, "")
-        if values.type == "array":
-            items = Message((Field(1, "items", "-", self._codec(values.item, ""), is_list=True),))
-            value = Codec(BYTES, lambda found: items.write({"items": found}), lambda data, depth: items.read(data, depth).get("items", []))
+        value = self._list_message(values) if values.type == "array" else self._codec(values, "")
         return Codec(
             BYTES, lambda pair: _tagged(1, _STRING, pair[0]) + _tagged(2, value, pair[1]), lambda data, depth: _pair(data, depth, value)
         )
+
+    def _list_message(self, node: Node) -> Codec:
+        items = Message((Field(1, "items", "-", self._codec(node.item, ""), is_list=True),))
+        return Codec(BYTES, lambda found: items.write({"items": found}), lambda data, depth: items.read(data, depth).get("items", []))
 
     def _codec(self, node: Node, go_type: str) -> Codec:
         special = _special(node)

@@ -13,6 +13,7 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.algorithms import ECAlgorithm
 
 from reconciler.api.auth import certificates
 from reconciler.api.calls import User
@@ -24,6 +25,8 @@ PRIVATE = "kubernetes.io"
 DEFAULT_SECONDS = 3600
 LEAST_SECONDS, MOST_SECONDS = 600, 1 << 32
 BINDABLE = {("v1", "Pod"): "pods", ("v1", "Secret"): "secrets", ("v1", "Node"): "nodes"}
+
+ALGORITHM = "ES256"
 
 Lookup = Callable[[str, str, str], meta.Obj | None]  # (Kind.id, namespace, name) -> the object now
 
@@ -56,7 +59,7 @@ class Accounts:
         now = self._time.now()
         claims = {**self._claims(account, sent.get("boundObjectRef") or {}), "aud": audiences}
         times = {"iat": int(now), "nbf": int(now), "exp": int(now) + seconds}
-        token = jwt.encode({**claims, **times, "iss": ISSUER, "jti": str(uuid.uuid4())}, self._key, "ES256", {"kid": self._key_id})
+        token = jwt.encode({**claims, **times, "iss": ISSUER, "jti": str(uuid.uuid4())}, self._key, ALGORITHM, {"kid": self._key_id})
         spec = {**sent, "expirationSeconds": seconds}
         return {
             "kind": "TokenRequest",
@@ -65,6 +68,21 @@ class Accounts:
             "spec": {**spec, "audiences": audiences},
             "status": {"token": token, "expirationTimestamp": clock.rfc3339(now + seconds)},
         }
+
+    def discovery(self, address: str) -> dict[str, Any]:
+        """OpenID Connect's description of the issuer, so that others can check tokens; they are told to ask `address`."""
+        return {
+            "issuer": ISSUER,
+            "jwks_uri": f"https://{address}/openid/v1/jwks",
+            "response_types_supported": ["id_token"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": [ALGORITHM],
+        }
+
+    def keys(self) -> dict[str, Any]:
+        """The public key as a JWK set."""
+        key = ECAlgorithm.to_jwk(self._key.public_key(), as_dict=True)
+        return {"keys": [{"use": "sig", "kid": self._key_id, "alg": ALGORITHM, **key}]}
 
     def user_of(self, token: str) -> User | None:
         """Who a token that is meant for this server speaks for."""
@@ -77,7 +95,7 @@ class Accounts:
             claims = jwt.decode(
                 token,
                 self._key.public_key(),
-                algorithms=["ES256"],
+                algorithms=[ALGORITHM],
                 audience=audiences,
                 issuer=ISSUER,
                 options={"require": ["exp", "iat", "sub"], "verify_exp": False, "verify_nbf": False, "verify_iat": False},
