@@ -17,6 +17,9 @@ OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 _WITHOUT_DEFAULTS = frozenset({"apiVersion", "kind", "metadata", "status"})
 
 
+Refusal = Callable[[str], errors.StatusError]  # a fault -> the answer
+
+
 class Decoder:
     """Checks bodies against the schemas of the kinds. `roster` is replaced when definitions change."""
 
@@ -35,21 +38,21 @@ class Decoder:
         """An object that the server itself merged, in canonical form and defaulted."""
         return call.version.default(self._placed(call, self.typed(call, self._identified(call, obj))))
 
-    def patched(self, call: Call, obj: Any, live: meta.Obj, quoted: Callable[[], str], duplicates: Sequence[str] = ()) -> meta.Obj:
-        """What a patch made of `live`. Raises StatusError 422 which quotes it, where it is no valid object."""
+    def patched(self, call: Call, obj: Any, live: meta.Obj, refused: Refusal, duplicates: Sequence[str] = ()) -> meta.Obj:
+        """What a patch made of `live`. Raises StatusError 422 where it is no valid object, as `refused` words it."""
         if not isinstance(obj, Mapping):
             raise errors.bad_request(f"a patch must leave an object, not {envelope.json_type(obj)}")
         try:
             identified = self._identified(call, obj)
         except errors.StatusError as error:
-            raise _unpatchable(quoted(), error.message.partition(" cannot be handled as a ")[2].partition(": ")[2]) from None
+            raise refused(error.message.partition(" cannot be handled as a ")[2].partition(": ")[2]) from None
         try:
             typed, unknown = self._checked(call, identified, live)
         except decode.DecodeError as error:
-            raise _unpatchable(quoted(), str(error)) from None
+            raise refused(str(error)) from None
         complaints = [*duplicates, *(f'unknown field "{path}"' for path in sorted(unknown))]
         if complaints and call.field_validation == "Strict":
-            raise _unpatchable(quoted(), f"strict decoding error: {', '.join(complaints)}")
+            raise refused(f"strict decoding error: {', '.join(complaints)}")
         self.complain(call, complaints)
         placed = self._placed(call, typed)
         return placed if _is_same_beside_status(placed, live) else call.version.default(placed)
@@ -130,7 +133,7 @@ def _is_same_beside_status(obj: meta.Obj, live: meta.Obj) -> bool:
     return obj.keys() == live.keys() and all(obj[key] is live[key] for key in obj if key not in _WITHOUT_DEFAULTS)
 
 
-def _unpatchable(quoted: str, detail: str) -> errors.StatusError:
+def unpatchable(quoted: str, detail: str) -> errors.StatusError:
     error = errors.invalid("patch", quoted, detail)
     message = f' "" is invalid: {error}'
     return errors.StatusError(422, "Invalid", message, details={"causes": [error.cause()]})

@@ -72,15 +72,21 @@ def mismatch(roster: Roster, wanted: Kind, version: str, api_version: str, kind:
     found = roster.of_object(api_version, kind)
     if _is_other_version(wanted, api_version, kind) or (found is not None and found.storage_id == wanted.storage_id):
         return f"the API version in the data ({api_version}) does not match the expected API version ({expected})"
+    return foreign(roster, wanted.group, wanted.kind, api_version, kind)
+
+
+def foreign(roster: Roster, group: str, wanted: str, api_version: str, kind: str) -> str:
+    """Why an object of (api_version, kind) is none of another group's `wanted`."""
+    found = roster.of_object(api_version, kind)
     short = api_version.rpartition("/")[2]
     if found is None and kind.endswith("List"):
         found = roster.of_object(api_version, kind.removesuffix("List"))
     if found is not None:
-        package = wanted.group.split(".")[0] or "core"
-        detail = f"converting ({short}.{kind}) to ({package}.{wanted.kind}): unknown conversion"
+        package = group.split(".")[0] or "core"
+        detail = f"converting ({short}.{kind}) to ({package}.{wanted}): unknown conversion"
     else:
         detail = f'no kind "{kind}" is registered for version "{api_version}" in scheme "{_SCHEME}"'
-    return f'{kind} in version "{short}" cannot be handled as a {wanted.kind}: {detail}'
+    return f'{kind} in version "{short}" cannot be handled as a {wanted}: {detail}'
 
 
 def _is_other_version(wanted: Kind, api_version: str, kind: str) -> bool:

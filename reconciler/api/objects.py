@@ -10,7 +10,7 @@ Deliberately not here: HTTP, subresources with bodies of their own kind (subreso
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from reconciler.api.cache import Cache, Item
 from reconciler.api.calls import Call, DeleteOptions
 from reconciler.kit import clock, ids
 from reconciler.model import apply, errors, meta, metadata
+from reconciler.model.kind import Kind
 from reconciler.store import types
 
 ATTEMPTS = 8  # decisions on one unconditional write before the caller is told of the conflict
@@ -102,7 +103,7 @@ class Objects:
 
         async def decide(current: Item | None) -> deletion.Verdict:
             if current is None:
-                if not call.kind.create_on_update or call.subresource:
+                if not call.kind.create_on_update:
                     raise call.not_found()
                 return await self._creation(call, obj, None)
             if uid and uid != meta.uid(current.obj):
@@ -262,7 +263,7 @@ class Objects:
         obj = call.kind.prepare(obj, None)
         if call.kind.records_requestor:
             obj = identity.requested_by(obj, call.user)
-        obj, release = self.services.allocate(call.kind, obj, None)
+        obj, release = self.services.allocate(call.kind, obj, None) if not call.subresource else (obj, allocators.nothing)
         try:
             self._validate(call, obj, None, shown)
             await self.admission.validate(attributes, obj)
@@ -280,7 +281,7 @@ class Objects:
         obj = await self.admission.admit(attributes, obj)
         obj = identity.updated(obj, current.obj)
         if call.subresource:
-            obj = partial_writes.prepared(call.kind, call.subresource, obj, current.obj)
+            obj = partial_writes.prepared(call.kind, call.subresource, obj, current.obj, clock.rfc3339(self.time.now()))
         else:
             obj = call.kind.prepare(obj, current.obj)
         if call.subresource not in ("status", "approval"):
@@ -303,7 +304,7 @@ class Objects:
         """Raises StatusError 422; `own` is `obj` in the caller's version, where that is at hand."""
         kind = call.kind
         refused = metadata.refused(kind, obj, old, call.subresource)
-        refused += kind.validate_status(obj, old) if call.subresource else kind.validate(obj, old)
+        refused += _rules(kind, call.subresource)(obj, old)
         if call.version.validate is not None:
             shown = call.version.from_hub(old) if old is not None else None
             more, warnings = call.version.validate(call.version.from_hub(obj) if own is None else own, shown, call.subresource)
@@ -320,6 +321,10 @@ class Objects:
 
     def _current(self, call: Call) -> Item | None:
         return self.cache.get(call.kind.storage_id, call.namespace, call.name)
+
+
+def _rules(kind: Kind, subresource: str) -> Callable[[meta.Obj, meta.Obj | None], Iterable[errors.FieldError]]:
+    return kind.validate_others.get(subresource, kind.validate_status) if subresource else kind.validate
 
 
 def same_object(obj: meta.Obj, current: Item) -> bool:

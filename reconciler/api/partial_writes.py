@@ -13,9 +13,20 @@ from reconciler.model.kind import Kind
 Prepare = Callable[[meta.Obj, meta.Obj], meta.Obj]
 
 
-def prepared(kind: Kind, subresource: str, sent: meta.Obj, old: meta.Obj) -> meta.Obj:
+def prepared(kind: Kind, subresource: str, sent: meta.Obj, old: meta.Obj, now: str) -> meta.Obj:
     prepare = _PREPARE.get(subresource)
-    return prepare(sent, old) if prepare is not None else kind.prepare_status(sent, old)
+    obj = prepare(sent, old) if prepare is not None else kind.prepare_status(sent, old)
+    return _dated(obj, old, now) if kind.stamps_conditions else obj
+
+
+def _dated(obj: meta.Obj, old: meta.Obj, now: str) -> meta.Obj:
+    """`obj` with times for the conditions that have none; a status that is as it was dates from then."""
+    since = {(one.get("type"), one.get("status")): one.get("lastTransitionTime") for one in meta.status(old).get("conditions") or ()}
+    dated = []
+    for one in meta.status(obj).get("conditions") or ():
+        begun = one.get("lastTransitionTime") or since.get((one.get("type"), one.get("status"))) or now
+        dated.append({**one, "lastUpdateTime": one.get("lastUpdateTime") or now, "lastTransitionTime": begun})
+    return {**obj, "status": {**meta.status(obj), "conditions": dated}} if dated else obj
 
 
 def _finalize(sent: meta.Obj, old: meta.Obj) -> meta.Obj:
@@ -29,8 +40,8 @@ def _finalize(sent: meta.Obj, old: meta.Obj) -> meta.Obj:
 def _approval(sent: meta.Obj, old: meta.Obj) -> meta.Obj:
     """The conditions of a certificate signing request."""
     status = dict(meta.status(old))
-    conditions = meta.status(sent).get("conditions")
-    if conditions:
+    status.pop("conditions", None)
+    if conditions := meta.status(sent).get("conditions"):
         status["conditions"] = conditions
     return {**old, "metadata": meta.meta(sent), "status": status}
 
@@ -38,7 +49,7 @@ def _approval(sent: meta.Obj, old: meta.Obj) -> meta.Obj:
 def _ephemeral_containers(sent: meta.Obj, old: meta.Obj) -> meta.Obj:
     spec = dict(meta.spec(old))
     spec["ephemeralContainers"] = meta.spec(sent).get("ephemeralContainers") or []
-    return {**old, "metadata": meta.meta(sent), "spec": spec}
+    return {**old, "metadata": _owned_anew(sent, old), "spec": spec}
 
 
 def _resize(sent: meta.Obj, old: meta.Obj) -> meta.Obj:
@@ -49,7 +60,13 @@ def _resize(sent: meta.Obj, old: meta.Obj) -> meta.Obj:
         by_name = {container.get("name"): container for container in wanted.get(group) or ()}
         if spec.get(group):
             spec[group] = [_resized(container, by_name.get(container.get("name"), container)) for container in spec[group]]
-    return {**old, "metadata": meta.meta(sent), "spec": spec}
+    return {**old, "metadata": _owned_anew(sent, old), "spec": spec}
+
+
+def _owned_anew(sent: meta.Obj, old: meta.Obj) -> meta.Obj:
+    """The stored metadata with the owners that the write makes."""
+    owners = meta.meta(sent).get("managedFields")
+    return {**meta.meta(old), **({"managedFields": owners} if owners else {})}
 
 
 def _resized(container: Mapping[str, Any], wanted: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from reconciler.api import decoding
 from reconciler.api.calls import Call
 from reconciler.api.decoding import Decoder
 from reconciler.model import errors, govalue, meta
@@ -35,13 +36,20 @@ class Patch:
 def patched(decoder: Decoder, call: Call, patch: Patch, live: meta.Obj) -> meta.Obj:
     """The object in the caller's version that a patch (not an apply) makes of the stored one. Raises StatusError."""
     shown = call.shown(live)
-    if patch.type == "strategic":
-        if call.kind.custom:
-            raise errors.StatusError(415, "UnsupportedMediaType", NO_STRATEGIC)
-        merged = patches.strategic_patch(decoder.schemas.of(call.version.schema), shown, patch.body)
-    else:
+    node = None if call.kind.custom else decoder.schemas.of(call.version.schema)
+    if patch.type != "strategic":
         merged = plainly_patched(patch, shown, strict=call.field_validation != "Ignore")
-    return decoder.patched(call, merged, shown, lambda: _quoted(patch, shown, merged), patch.duplicates)
+    elif node is None:
+        raise errors.StatusError(415, "UnsupportedMediaType", NO_STRATEGIC)
+    else:
+        merged = patches.strategic_patch(node, shown, patch.body)
+
+    def refused(fault: str) -> errors.StatusError:
+        if node is not None and patch.type == "strategic":
+            return decoding.unpatchable(govalue.plain(patch.body), patches.misfit(node, merged) or fault)
+        return decoding.unpatchable(patches.shown(node, shown, merged, sort_new=patch.type == "merge"), fault)
+
+    return decoder.patched(call, merged, shown, refused, patch.duplicates)
 
 
 def configuration(call: Call, patch: Patch) -> meta.Obj:
@@ -64,10 +72,3 @@ def plainly_patched(patch: Patch, document: meta.Obj, *, strict: bool = True) ->
         made: meta.Obj = patches.json_patch(document, patch.body, strict=strict)
         return made
     return patches.merge_patch(document, patch.body)
-
-
-def _quoted(patch: Patch, before: meta.Obj, after: meta.Obj) -> str:
-    """How upstream quotes what a patch made, where that is no valid object."""
-    if patch.type == "strategic":
-        return govalue.plain(patch.body)
-    return patches.shown(before, after, sort_new=patch.type == "merge")

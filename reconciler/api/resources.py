@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
-from reconciler.api import bodies, deletion, logs, options, paging, requests, selecting, subresources, table, watching, wire
+from reconciler.api import bodies, deletion, envelope, logs, options, paging, requests, selecting, subresources, table, watching, wire
 from reconciler.api.answers import WARNINGS, Answer, Content
 from reconciler.api.apiserver import ApiServer
 from reconciler.api.backend import NodeBackend
@@ -23,6 +23,8 @@ from reconciler.client.protocol import REVISION_HEADER
 from reconciler.model import errors, meta
 from reconciler.store.types import Provenance
 
+BINDINGS = "bindings"  # a second way to bind a pod, which the body names
+OLD_BODIES = (("policy/v1beta1", "Eviction"),)  # of kinds that are served no more, but taken
 ROWS_AT_ONCE = 200  # rows or items made between two turns of the event loop
 
 PODS_STAY = (
@@ -76,7 +78,11 @@ class Resources:
         wanted = options.write(query, "Create")
         call = self._call(request, route, user, "create", wanted)
         body = await self._body(request, route)
-        if route.subresource:
+        if route.kind.id == BINDINGS:
+            pods = self.server.roster.get("pods")
+            assert pods is not None
+            call = replace(call, kind=pods, version=pods.hub_version, name=meta.name(body.value), subresource="binding")
+        if call.subresource:
             done, answer = await self.server.subresources.create(call, body.value or {})
             return _revised(self._any(201, answer, form, call), done)
         done = await self.server.objects.create(replace(call, name=""), body.value, body.duplicates)
@@ -247,13 +253,24 @@ class Resources:
 
     async def _body(self, request: web.BaseRequest, route: requests.Route) -> bodies.Body:
         raw = await _read(request)
-        body = bodies.parse(raw, request.headers.get("Content-Type", ""), _expected(route))
+        expected = _expected(route)
+        body = bodies.parse(raw, request.headers.get("Content-Type", ""), expected)
+        if route.subresource not in subresources.SAME_SHAPE:
+            self._require(body, expected)
         if route.kind.custom and not route.subresource and isinstance(body.value, dict) and not body.value.get("kind"):
             text = raw.decode("utf-8", "replace")
             raise errors.bad_request(
                 f"the object provided is unrecognized (must be of type {route.kind.kind}): Object 'Kind' is missing in '{text}' ({text})"
             )
         return body
+
+    def _require(self, body: bodies.Body, expected: bodies.Expected) -> None:
+        """Raises StatusError 400 for a body of another kind; what it does not say it is."""
+        said_version, said_kind = envelope.said(body.value)
+        said = (said_version or expected.api_version, said_kind or expected.kind)
+        if said not in ((expected.api_version, expected.kind), *OLD_BODIES):
+            group = expected.api_version.rpartition("/")[0]
+            raise errors.bad_request(envelope.foreign(self.server.roster, group, expected.kind, *said))
 
     async def _delete_body(self, request: web.BaseRequest) -> Any:
         return bodies.parse_delete_options(await _read(request), request.headers.get("Content-Type", ""))

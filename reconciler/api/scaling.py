@@ -99,7 +99,7 @@ class Scaling:
         try:
             return _named(call, decode.decode(self._form.node, merged).obj)
         except decode.DecodeError as error:
-            refused = errors.invalid("patch", patches.shown(before, merged, sort_new=True), str(error))
+            refused = errors.invalid("patch", patches.shown(self._form.node, before, merged, sort_new=True), str(error))
             message = f' "" is invalid: {refused}'
             raise errors.StatusError(422, "Invalid", message, details={"causes": [refused.cause()]}) from None
 

@@ -4,6 +4,7 @@
 turns a body into a change of the parent and the answer to the caller.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +23,7 @@ BUDGETS = "poddisruptionbudgets.policy"
 BUDGET_RETRY_SECONDS = 10
 DISRUPTIONS_MOST = 2000  # pods noted in a budget as being disrupted
 MANY_BUDGETS = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
+TOPOLOGY_LABELS = ("topology.kubernetes.io/region", "topology.kubernetes.io/zone")
 # Subresources whose bodies are of the parent's kind; "" is the parent itself.
 SAME_SHAPE = frozenset({"", "status", "finalize", "approval", "ephemeralcontainers", "resize"})
 
@@ -53,10 +55,11 @@ class Subresources:
 
     async def create(self, call: Call, body: meta.Obj) -> tuple[Done, dict[str, Any]]:
         """POST: (what happened to the parent, the answer)."""
-        if call.kind.id == "pods" and call.subresource == "binding":
-            return await self._bind(call, body), SUCCESS
-        if call.kind.id == "pods" and call.subresource == "eviction":
-            return await self._evict(call, body), SUCCESS
+        if call.kind.id == "pods" and call.subresource in ("binding", "eviction"):
+            if meta.name(body) != call.name:
+                raise errors.bad_request(f"name in URL does not match name in {call.subresource.title()} object")
+            act = self._bind if call.subresource == "binding" else self._evict
+            return await act(call, body), SUCCESS
         if call.kind.id == "serviceaccounts" and call.subresource == "token":
             return await self._token(call, body)
         raise errors.StatusError(404, "NotFound", "the server could not find the requested resource", details={})
@@ -77,13 +80,19 @@ class Subresources:
         if not node:
             refused.append(errors.required("target.name"))
         if refused:
-            raise errors.invalid_object("Binding", "", call.name, refused)
+            raise errors.StatusError(500, "", errors.joined(refused))
         now = clock.rfc3339(self._objects.time.now())
+        labels = {**meta.labels(body), **self._topology(node)}
 
         def bound(pod: meta.Obj) -> meta.Obj:
-            return _bound(call, pod, node, uid, meta.annotations(body), now)
+            return _marked(_bound(call, pod, node, uid, now), labels, meta.annotations(body))
 
         return await self._objects.change(call, bound)
+
+    def _topology(self, node: str) -> dict[str, str]:
+        """The labels by which a pod knows where its node is (PodTopologyLabels)."""
+        found = self._objects.cache.get("nodes", "", node)
+        return {key: value for key, value in meta.labels(found.obj).items() if key in TOPOLOGY_LABELS} if found is not None else {}
 
     async def _evict(self, call: Call, body: meta.Obj) -> Done:
         await self._objects.cache.fresh()
@@ -136,7 +145,7 @@ def _binding_conflict(call: Call, detail: str) -> errors.StatusError:
     return errors.conflict("pods/binding", "", call.name, detail)
 
 
-def _bound(call: Call, pod: meta.Obj, node: str, uid: str, annotations: Any, now: str) -> meta.Obj:
+def _bound(call: Call, pod: meta.Obj, node: str, uid: str, now: str) -> meta.Obj:
     spec = meta.spec(pod)
     if uid and uid != meta.uid(pod):
         where = f"Key: /registry/pods/{meta.namespace(pod)}/{call.name}, ResourceVersion: 0"
@@ -152,10 +161,13 @@ def _bound(call: Call, pod: meta.Obj, node: str, uid: str, annotations: Any, now
     scheduled: dict[str, Any] = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now}
     others = [condition for condition in status.get("conditions") or () if condition.get("type") != "PodScheduled"]
     status = {name: value for name, value in status.items() if name != "nominatedNodeName"}  # it has a node now
-    bound = {**pod, "spec": {**spec, "nodeName": node}, "status": {**status, "conditions": [*others, scheduled]}}
-    if not annotations:
-        return bound
-    return meta.put(bound, ("metadata", "annotations"), {**meta.annotations(pod), **annotations})
+    return {**pod, "spec": {**spec, "nodeName": node}, "status": {**status, "conditions": [*others, scheduled]}}
+
+
+def _marked(pod: meta.Obj, labels: Mapping[str, str], annotations: Mapping[str, str]) -> meta.Obj:
+    if labels:
+        pod = meta.put(pod, ("metadata", "labels"), {**meta.labels(pod), **labels})
+    return meta.put(pod, ("metadata", "annotations"), {**meta.annotations(pod), **annotations}) if annotations else pod
 
 
 def _is_over(pod: meta.Obj) -> bool:
@@ -176,7 +188,7 @@ def _spent(budget: meta.Obj, pod: str, now: str) -> meta.Obj:
     status = meta.status(budget)
     allowed = status.get("disruptionsAllowed", 0)
     if status.get("observedGeneration", 0) < meta.generation(budget):
-        raise _budget_refusal(budget, "still being processed by the server.")
+        raise _budget_refusal(budget, "is still being processed by the server.", BUDGET_RETRY_SECONDS)
     if allowed <= 0:
         healthy, wanted = status.get("currentHealthy", 0), status.get("desiredHealthy", 0)
         short = f"needs {wanted} healthy pods and has {healthy} currently"
@@ -187,11 +199,12 @@ def _spent(budget: meta.Obj, pod: str, now: str) -> meta.Obj:
     return {**budget, "status": {**status, "disruptionsAllowed": allowed - 1, "disruptedPods": disrupted}}
 
 
-def _budget_refusal(budget: meta.Obj, detail: str) -> errors.StatusError:
+def _budget_refusal(budget: meta.Obj, detail: str, retry_seconds: int = 0) -> errors.StatusError:
     cause = {"reason": "DisruptionBudget", "message": f"The disruption budget {meta.name(budget)} {detail}"}
     return errors.StatusError(
         429,
         "TooManyRequests",
         "Cannot evict pod as it would violate the pod's disruption budget.",
         details={"causes": [cause]},
+        retry_after_seconds=retry_seconds,
     )

@@ -4,6 +4,8 @@ from reconciler.kinds import certificate_rules, columns
 from reconciler.model import meta
 from reconciler.model.kind import Health, Kind, Subresource, Version, status_of
 
+APPROVAL = ("Approved", "Denied")
+
 
 def conditions(request: meta.Obj) -> tuple[str, ...]:
     return tuple(one["type"] for one in meta.status(request).get("conditions") or ())
@@ -30,7 +32,13 @@ def prepare(request: meta.Obj, old: meta.Obj | None) -> meta.Obj:
 
 
 def prepare_status(request: meta.Obj, old: meta.Obj | None) -> meta.Obj:
-    return request if old is None else {**request, "spec": old["spec"]}
+    """Approval is not the signer's to say."""
+    if old is None:
+        return request
+    kept = [one for one in meta.status(old).get("conditions") or () if one.get("type") in APPROVAL]
+    new = [one for one in meta.status(request).get("conditions") or () if one.get("type") not in APPROVAL]
+    status = {name: value for name, value in meta.status(request).items() if name != "conditions"}
+    return {**request, "spec": old["spec"], "status": status | ({"conditions": [*kept, *new]} if kept or new else {})}
 
 
 def health(request: meta.Obj) -> Health:
@@ -65,6 +73,8 @@ KIND = Kind(
     prepare=prepare,
     prepare_status=prepare_status,
     validate=certificate_rules.validate,
+    validate_status=certificate_rules.validate_status,
+    stamps_conditions=True,
     name_rule="path",
     records_requestor=True,
     columns=(

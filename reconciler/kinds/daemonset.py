@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reconciler.kinds import columns, pod_defaults, workload
-from reconciler.kinds.rules import check, pod_warnings, templates
+from reconciler.kinds.rules import check, pod_warnings, statuses, templates
 from reconciler.model import errors, meta
 from reconciler.model.errors import FieldError
 from reconciler.model.kind import Health, Kind, Version, status_of
@@ -113,6 +113,7 @@ KIND = Kind(
     subresources=(status_of("DaemonSet"),),
     prepare=prepare,
     prepare_status=workload.keep_spec,
+    validate_status=statuses.daemon_set,
     validate=validate,
     warn=pod_warnings.of_workload,
     has_generation=True,

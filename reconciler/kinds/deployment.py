@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reconciler.kinds import columns, pod_defaults, workload
-from reconciler.kinds.rules import check, pod_warnings, templates
+from reconciler.kinds.rules import check, pod_warnings, statuses, templates
 from reconciler.model import errors, meta
 from reconciler.model.errors import FieldError
 from reconciler.model.kind import Health, Kind, Version, scale, status_of
@@ -115,6 +115,14 @@ def health(deployment: meta.Obj) -> Health:
     return Health("Healthy")
 
 
+def prepare_status(obj: meta.Obj, old: meta.Obj | None) -> meta.Obj:
+    """Labels stay too, for those of its ReplicaSets follow them."""
+    if old is None:
+        return obj
+    metadata = {name: value for name, value in meta.meta(obj).items() if name != "labels"}
+    return {**workload.keep_spec(obj, old), "metadata": metadata | ({"labels": meta.labels(old)} if meta.labels(old) else {})}
+
+
 KIND = Kind(
     group="apps",
     kind="Deployment",
@@ -126,7 +134,8 @@ KIND = Kind(
     versions=(Version(name="v1", schema="io.k8s.api.apps.v1.Deployment", default=default),),
     subresources=(scale(), status_of("Deployment")),
     prepare=workload.keep_status,
-    prepare_status=workload.keep_spec,
+    prepare_status=prepare_status,
+    validate_status=statuses.deployment,
     validate=validate,
     warn=pod_warnings.of_workload,
     has_generation=True,

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reconciler.kinds import autoscaler_rules, columns, pod_defaults, workload
+from reconciler.kinds.rules import statuses
 from reconciler.model import meta
 from reconciler.model.kind import Health, Kind, Version, status_of
 
@@ -272,6 +273,7 @@ KIND = Kind(
     subresources=(status_of("HorizontalPodAutoscaler"),),
     prepare=workload.empty_status(desiredReplicas=0, currentMetrics=None),
     prepare_status=workload.keep_spec,
+    validate_status=statuses.autoscaler,
     validate=autoscaler_rules.validate,
     columns=(
         columns.NAME,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reconciler.kinds import columns, pod_defaults, workload
-from reconciler.kinds.rules import jobs, pod_warnings
+from reconciler.kinds.rules import jobs, pod_warnings, statuses
 from reconciler.model import meta
 from reconciler.model.kind import Column, Health, Kind, Version, status_of
 
@@ -163,6 +163,7 @@ KIND = Kind(
     subresources=(status_of("Job"),),
     prepare=prepare,
     prepare_status=workload.keep_spec,
+    validate_status=statuses.job,
     validate=jobs.job,
     warn=pod_warnings.of_workload,
     has_generation=True,

@@ -127,16 +127,7 @@ def restarts(pod: meta.Obj) -> int:
 
 
 def qos_class(pod: meta.Obj) -> str:
-    """Guaranteed: every container has cpu and memory limits equal to its requests; BestEffort: none has any."""
-    resources = meta.spec(pod).get("resources")
-    parts = [resources] if resources else [c.get("resources") or {} for c in (*containers(pod), *init_containers(pod))]
-    wanted = [{n: q for n, q in (part.get("requests") or {}).items() if n in ("cpu", "memory") and q != "0"} for part in parts]
-    limits = [{n: q for n, q in (part.get("limits") or {}).items() if n in ("cpu", "memory") and q != "0"} for part in parts]
-    if not any(wanted) and not any(limits):
-        return "BestEffort"
-    if all(len(limit) == 2 and (not want or want == limit) for want, limit in zip(wanted, limits, strict=True)):
-        return "Guaranteed"
-    return "Burstable"
+    return pod_resources.qos_class(meta.spec(pod))
 
 
 # Rules.
@@ -367,6 +358,8 @@ KIND = Kind(
     prepare=prepare,
     prepare_status=prepare_status,
     validate=pod_rules.validate,
+    validate_status=pod_rules.validate_status,
+    validate_others={"resize": pod_rules.validate_resize, "ephemeralcontainers": pod_rules.validate_ephemeral_containers},
     warn=pod_warnings.of_pod,
     has_generation=True,
     columns=COLUMNS,

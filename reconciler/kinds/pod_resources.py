@@ -17,6 +17,20 @@ def is_pod_level(name: str) -> bool:
     return name in ("cpu", "memory") or name.startswith(HUGE_PAGES)
 
 
+def qos_class(spec: Mapping[str, Any]) -> str:
+    """Guaranteed: every container has cpu and memory limits equal to its requests; BestEffort: none has any."""
+    own = spec.get("resources")
+    every = (*(spec.get("containers") or ()), *(spec.get("initContainers") or ()))
+    parts = [own] if own else [one.get("resources") or {} for one in every]
+    wanted = [{n: q for n, q in (part.get("requests") or {}).items() if n in ("cpu", "memory") and q != "0"} for part in parts]
+    limits = [{n: q for n, q in (part.get("limits") or {}).items() if n in ("cpu", "memory") and q != "0"} for part in parts]
+    if not any(wanted) and not any(limits):
+        return "BestEffort"
+    if all(len(limit) == 2 and (not want or want == limit) for want, limit in zip(wanted, limits, strict=True)):
+        return "Guaranteed"
+    return "Burstable"
+
+
 def requests(spec: Mapping[str, Any]) -> dict[str, str]:
     """Containers and sidecars added up, or what one init container needs beside the sidecars before it, if that is more."""
     total: dict[str, str] = {}

@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from reconciler.kinds.rules import annotations, pods
+from reconciler.kinds import pod_resources
+from reconciler.kinds.rules import addresses, annotations, check, pods
 from reconciler.model import errors, meta
 from reconciler.model.errors import FieldError
 
@@ -15,6 +16,11 @@ UPDATABLE = (
 )
 
 
+SYSTEM_CONDITIONS = ("PodScheduled", "Ready", "Initialized")
+MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
+Status = Mapping[str, Any]
+
+
 def validate(pod: meta.Obj, old: meta.Obj | None) -> Iterator[FieldError]:
     yield from annotations.of_pod("metadata.annotations", meta.annotations(pod), meta.spec(pod))
     yield from pods.spec("spec", meta.spec(pod))
@@ -23,6 +29,86 @@ def validate(pod: meta.Obj, old: meta.Obj | None) -> Iterator[FieldError]:
         yield from _creation(pod)
     else:
         yield from _update(pod, old)
+
+
+def validate_status(pod: meta.Obj, old: meta.Obj | None) -> Iterator[FieldError]:
+    status = meta.status(pod)
+    for index, one in enumerate(status.get("conditions") or ()):
+        if one.get("type") not in SYSTEM_CONDITIONS:
+            yield from check.qualified(f"status.conditions[{index}].Type", one.get("type", ""))
+    if old is not None:
+        yield from check.immutable("status.qosClass", status.get("qosClass", ""), meta.status(old).get("qosClass", ""))
+        for field in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
+            yield from _transitions(f"status.{field}", status.get(field) or (), meta.status(old).get(field) or (), meta.spec(old))
+    found = [one.get("ip", "") for one in status.get("podIPs") or ()]
+    for index, text in enumerate(found):
+        yield from check.ip(f"status.podIPs[{index}]", text)
+    if len(found) > 1 and not any(check.ip_reasons(text) for text in found) and (len(found) > 2 or not addresses.one_per_family(found)):
+        yield errors.invalid("status.podIPs", status["podIPs"], "may specify no more than one IP for each IP family")
+
+
+def _transitions(path: str, new: Sequence[Status], old: Sequence[Status], spec: Mapping[str, Any]) -> Iterator[FieldError]:
+    """A container that will not be restarted does not run again."""
+    policy = spec.get("restartPolicy")
+    if policy == "Always":
+        return
+    now = {one.get("name"): one.get("state") or {} for one in new}
+    for index, one in enumerate(old):
+        ended = (one.get("state") or {}).get("terminated")
+        if ended is None or (ended.get("exitCode") and policy == "OnFailure"):
+            continue
+        if one.get("name") in now and now[one.get("name")].get("terminated") is None:
+            yield errors.forbidden(f"{path}[{index}].state", "may not be transitioned to non-terminated state")
+
+
+def validate_resize(pod: meta.Obj, old: meta.Obj | None) -> Iterator[FieldError]:
+    """Resources of containers that may change while they run."""
+    yield from pods.spec("spec", meta.spec(pod))
+    yield from _containers(pod)
+    if old is None:
+        return
+    if MIRROR_ANNOTATION in meta.annotations(old):
+        yield errors.forbidden("", "static pods cannot be resized")
+    if (meta.spec(old).get("os") or {}).get("name") == "windows":
+        yield errors.forbidden("", "windows pods cannot be resized")
+    if pod_resources.qos_class(meta.spec(pod)) != meta.status(old).get("qosClass"):
+        yield errors.invalid("spec", meta.status(old).get("qosClass"), "Pod QOS Class may not change as a result of resizing")
+    if _without_compute(meta.spec(pod)) != _without_compute(meta.spec(old)):
+        yield errors.forbidden("spec", "only cpu and memory resources are mutable")
+
+
+def _without_compute(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    kept = dict(spec)
+    for field in ("containers", "initContainers"):
+        kept[field] = [{**one, "resources": _other(one.get("resources") or {}), "resizePolicy": None} for one in spec.get(field) or ()]
+    kept["resources"] = _other(spec.get("resources") or {})
+    return kept
+
+
+def _other(resources: Mapping[str, Any]) -> dict[str, Any]:
+    """What is neither CPU nor memory."""
+    found = dict(resources)
+    for side in ("limits", "requests"):
+        found[side] = {name: amount for name, amount in (resources.get(side) or {}).items() if name not in ("cpu", "memory")}
+    return found
+
+
+def validate_ephemeral_containers(pod: meta.Obj, old: meta.Obj | None) -> Iterator[FieldError]:
+    """They may be added, and then neither change nor go."""
+    yield from pods.spec("spec", meta.spec(pod))
+    yield from _containers(pod)
+    if old is None:
+        return
+    if MIRROR_ANNOTATION in meta.annotations(old):
+        yield errors.forbidden("", "static pods do not support ephemeral containers")
+        return
+    now = {one.get("name"): one for one in meta.spec(pod).get("ephemeralContainers") or ()}
+    for one in meta.spec(old).get("ephemeralContainers") or ():
+        name = one.get("name", "")
+        if name not in now:
+            yield errors.forbidden("spec.ephemeralContainers", f'existing ephemeral containers "{name}" may not be removed\n')
+        elif now[name] != one:
+            yield errors.forbidden("spec.ephemeralContainers", f'existing ephemeral containers "{name}" may not be changed\n')
 
 
 def _containers(pod: meta.Obj) -> Iterator[FieldError]:

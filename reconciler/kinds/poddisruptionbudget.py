@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from reconciler.kinds import columns, workload
-from reconciler.kinds.rules import check
+from reconciler.kinds.rules import check, statuses
 from reconciler.model import errors, meta
 from reconciler.model.errors import FieldError
 from reconciler.model.kind import Health, Kind, Version, status_of
@@ -51,6 +51,7 @@ KIND = Kind(
     subresources=(status_of("PodDisruptionBudget"),),
     prepare=workload.empty_status(disruptionsAllowed=0, currentHealthy=0, desiredHealthy=0, expectedPods=0),
     prepare_status=workload.keep_spec,
+    validate_status=statuses.disruption_budget,
     validate=validate,
     name_rule="path",
     has_generation=True,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from reconciler.kinds import columns, pod_defaults, workload
-from reconciler.kinds.rules import check, pod_warnings, templates
+from reconciler.kinds.rules import check, pod_warnings, statuses, templates
 from reconciler.model import errors, meta
 from reconciler.model.errors import FieldError
 from reconciler.model.kind import Health, Kind, Version, scale, status_of
@@ -59,6 +59,7 @@ KIND = Kind(
     subresources=(scale(), status_of("ReplicaSet")),
     prepare=workload.empty_status(replicas=0),
     prepare_status=workload.keep_spec,
+    validate_status=statuses.replica_set,
     validate=validate,
     warn=pod_warnings.of_workload,
     has_generation=True,

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reconciler.kinds import columns, pod_defaults, replicaset, workload
-from reconciler.kinds.rules import check, pod_warnings, templates
+from reconciler.kinds.rules import check, pod_warnings, statuses, templates
 from reconciler.model import errors, meta, selectors
 from reconciler.model.errors import FieldError
 from reconciler.model.kind import Kind, Version, scale, status_of
@@ -77,6 +77,7 @@ KINDS = (
         subresources=(scale(), status_of("ReplicationController")),
         prepare=workload.empty_status(replicas=0),
         prepare_status=workload.keep_spec,
+        validate_status=statuses.replica_set,
         validate=validate,
         warn=pod_warnings.of_workload,
         name_rule="subdomain_in_bytes",

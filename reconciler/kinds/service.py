@@ -165,6 +165,8 @@ KIND = Kind(
     ),
     prepare=prepare,
     prepare_status=workload.keep_spec,
+    create_on_update=True,
+    validate_status=service_rules.validate_status,
     validate=service_rules.validate,
     warn=service_rules.warn,
     columns=(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from reconciler.kinds.rules import addresses, check
+from reconciler.kinds.rules import addresses, check, statuses
 from reconciler.model import errors, meta, names
 from reconciler.model.errors import FieldError
 
@@ -44,6 +44,12 @@ def validate(service: meta.Obj, old: meta.Obj | None) -> Iterator[FieldError]:
     yield from _port_conflicts(kind, ports)
     yield from _balancing(spec)
     yield from _policies(spec)
+
+
+def validate_status(service: meta.Obj, old: meta.Obj | None) -> Iterator[FieldError]:
+    if old is None and meta.spec(service).get("type") != "ExternalName":  # a PUT of a status would make it, without an address
+        yield errors.required("spec.clusterIPs")
+    yield from statuses.load_balancer("status.loadBalancer", meta.spec(service), meta.status(service).get("loadBalancer") or {})
 
 
 def _of_type(spec: Spec, headless: bool) -> Iterator[FieldError]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from reconciler.kinds import columns, pod_defaults, workload
-from reconciler.kinds.rules import check, claims, pod_warnings, templates
+from reconciler.kinds.rules import check, claims, pod_warnings, statuses, templates
 from reconciler.model import errors, meta
 from reconciler.model.errors import FieldError
 from reconciler.model.kind import Health, Kind, Version, scale, status_of
@@ -181,6 +181,7 @@ KIND = Kind(
     name_rule="label",
     prepare=workload.empty_status(replicas=0, availableReplicas=0),
     prepare_status=workload.keep_spec,
+    validate_status=statuses.stateful_set,
     validate=validate,
     warn=warn,
     has_generation=True,

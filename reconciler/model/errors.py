@@ -140,14 +140,18 @@ def conflict(resource: str, group: str, name: str, detail: str) -> StatusError:
     return StatusError(409, "Conflict", message, details=_details(name, group, resource))
 
 
+def joined(errors: Sequence[FieldError]) -> str:
+    """As Go prints an aggregate: each once, in brackets where there are several."""
+    parts = list(dict.fromkeys(str(error) for error in errors))
+    return parts[0] if len(parts) == 1 else "[" + ", ".join(parts) + "]"
+
+
 def invalid_object(kind: str, group: str, name: str, errors: Sequence[FieldError]) -> StatusError:
     """422 with every refused field as a cause; `kind` is the kind's name, as in 'Pod "x" is invalid: ...'."""
     qualified = f"{kind}.{group}" if group else kind
-    parts = list(dict.fromkeys(str(error) for error in errors))
-    text = parts[0] if len(parts) == 1 else "[" + ", ".join(parts) + "]"
     details = _details(name, group, kind)
     details["causes"] = [error.cause() for error in errors]
-    return StatusError(422, "Invalid", f'{qualified} "{name}" is invalid: {text}', details=details)
+    return StatusError(422, "Invalid", f'{qualified} "{name}" is invalid: {joined(errors)}', details=details)
 
 
 def bad_request(message: str) -> StatusError:

@@ -131,6 +131,9 @@ class Kind:
     # Beyond what the schema says; with `old` also the update rules (immutable fields).
     validate: Callable[[meta.Obj, meta.Obj | None], Iterable[FieldError]] = nothing_to_validate
     validate_status: Callable[[meta.Obj, meta.Obj | None], Iterable[FieldError]] = nothing_to_validate
+    # Of subresources that have the kind's own shape and rules other than those of its status.
+    validate_others: Mapping[str, Callable[[meta.Obj, meta.Obj | None], Iterable[FieldError]]] = field(default_factory=dict)
+    stamps_conditions: bool = False  # the server dates conditions that come without times
     warn: Callable[[meta.Obj, meta.Obj | None], Iterable[str]] = no_warnings
     has_generation: bool = False
     columns: tuple[Column, ...] = ()

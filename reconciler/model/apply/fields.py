@@ -144,6 +144,11 @@ def parse(wire: Any) -> Fields:
     return result
 
 
+def ordered(owned: Fields) -> Fields:
+    """The same with the order of elements that upstream writes."""
+    return {element: ordered(owned[element]) if owned[element] else LEAF for element in sorted(owned)}
+
+
 def _element(text: str) -> str:
     kind, colon, content = text[:1], text[1:2], text[2:]
     if colon != ":" or kind not in "fkvi":

@@ -77,10 +77,17 @@ def wire(managers: Managers) -> list[dict[str, Any]]:
     """In upstream's order: appliers first, then by time and name."""
     entries = []
     for writer, entry in managers.items():
-        made = {"manager": writer[0], "operation": writer[1], "apiVersion": entry.api_version}
+        made: dict[str, Any] = {"manager": writer[0], "operation": writer[1], "apiVersion": entry.api_version}
         if entry.time:
             made["time"] = entry.time
-        entries.append({**made, "fieldsType": "FieldsV1", "fieldsV1": entry.fields, **({"subresource": writer[3]} if writer[3] else {})})
+        entries.append(
+            {
+                **made,
+                "fieldsType": "FieldsV1",
+                "fieldsV1": fields.ordered(entry.fields),
+                **({"subresource": writer[3]} if writer[3] else {}),
+            }
+        )
     if len(entries) > 1:
         entries.sort(key=order)
     return entries

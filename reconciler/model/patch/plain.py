@@ -4,7 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from reconciler.model import errors, govalue
+from reconciler.model import errors, gostruct, govalue
+from reconciler.model.schema import Node
 
 
 def merge_patch(document: Mapping[str, Any], patch: Any) -> Mapping[str, Any]:
@@ -41,22 +42,25 @@ def _without_nulls(value: Any) -> Any:
     return value
 
 
-def shown(before: Any, after: Any, *, sort_new: bool) -> str:
-    """A patched document as upstream quotes it: maps that the patch went into have sorted keys, others keep their order.
+def shown(node: Node | None, before: Any, after: Any, *, sort_new: bool) -> str:
+    """A patched document as upstream quotes it: maps that the patch went into have sorted keys, others Go's order.
 
-    `sort_new` says that what the patch brought is sorted too, as in a merge patch.
+    `node` is the type of the document, None for a custom resource. `sort_new` says that what the patch brought is
+    sorted too, as in a merge patch.
     """
-    return govalue.escaped(json.dumps(_ordered(before, after, sort_new, 0), separators=(",", ":"), ensure_ascii=False))
+    return govalue.escaped(json.dumps(_ordered(node, before, after, sort_new, 0), separators=(",", ":"), ensure_ascii=False))
 
 
-def _ordered(before: Any, after: Any, sort_new: bool, depth: int) -> Any:
+def _ordered(node: Node | None, before: Any, after: Any, sort_new: bool, depth: int) -> Any:
     if depth and after is before:
-        return after
+        return gostruct.ordered(node, after)
     if isinstance(after, Mapping) and (sort_new or isinstance(before, Mapping)):
         old = before if isinstance(before, Mapping) else {}
-        return {name: _ordered(old.get(name), after[name], sort_new, depth + 1) for name in sorted(after)}
+        fields = {name: node.field(name) if node is not None else None for name in after}
+        return {name: _ordered(fields[name], old.get(name), after[name], sort_new, depth + 1) for name in sorted(after)}
     if isinstance(after, list):
         old_items = before if isinstance(before, list) else []
         known = {id(item): item for item in old_items}
-        return [_ordered(known.get(id(item)), item, sort_new, depth + 1) for item in after]
+        item_node = node.item if node is not None and node.type == "array" else None
+        return [_ordered(item_node, known.get(id(item)), item, sort_new, depth + 1) for item in after]
     return after
