@@ -77,5 +77,6 @@ def test_what_is_no_object_is_refused(body: Any, message: str) -> None:
 def test_maps_that_the_patch_went_into_are_shown_with_sorted_keys() -> None:
     before = {"kind": "K", "b": {"z": 1, "a": {"y": 1, "x": 2}}, "a": 1}
     after = patch.merge_patch(before, {"b": {"new": {"q": 1, "p": "<"}}})
-    assert patch.shown(None, before, after, sort_new=True) == ('{"a":1,"b":{"a":{"x":2,"y":1},"new":{"p":"\\u003c","q":1},"z":1},"kind":"K"}')
+    shown = patch.shown(None, before, after, sort_new=True)
+    assert shown == '{"a":1,"b":{"a":{"x":2,"y":1},"new":{"p":"\\u003c","q":1},"z":1},"kind":"K"}'
     assert patch.shown(None, before, before, sort_new=False) == '{"a":1,"b":{"a":{"x":2,"y":1},"z":1},"kind":"K"}'
