@@ -2,7 +2,7 @@
 
 Objects are published once and never changed, so almost nothing is cyclic garbage, while a full collection walks
 everything that the cluster holds. Young generations are collected as always; old ones only when nothing has run for
-a while. What a bulk load made is frozen, so that it is not walked at all.
+a while. What the start made is frozen after the first of them, so that it is not walked again.
 """
 
 import asyncio
@@ -34,18 +34,12 @@ def prepare() -> None:
     gc.set_threshold(YOUNG, MIDDLE, NEVER)
 
 
-def freeze() -> None:
-    """Call after a bulk load: what exists now is not walked again."""
-    gc.collect()
-    gc.freeze()
-
-
 class Heap:
     """Measures stalls, and knows by them when to collect."""
 
     def __init__(self) -> None:
         self._quiet_beats = 0
-        self._collected_at = time.monotonic()
+        self._collected_at = float("-inf")
 
     async def watch(self) -> None:
         """Measure stalls for ever."""
@@ -68,4 +62,6 @@ class Heap:
         """Collect if the loop has had nothing to do for a while, and the last time is long ago."""
         if self._quiet_beats >= QUIET_BEATS and time.monotonic() - self._collected_at > COLLECT_EVERY_SECONDS:
             gc.collect()
+            if self._collected_at < 0:
+                gc.freeze()
             self._collected_at = time.monotonic()

@@ -58,7 +58,6 @@ async def _serve(config: Config, out: lines.Lines) -> int:
         if await _first(starting, stopping) is not starting:
             return 0
         await starting
-        heap.freeze()
         notifier.send("READY=1", f"STATUS=serving on {daemon.address}")
         kubeconfig = config.data_dir / "admin.kubeconfig"
         out.put(f"ready: API on https://{daemon.address}, kubeconfig {kubeconfig}, metrics on http://{daemon.metrics_address}/metrics")

@@ -6,6 +6,7 @@ compared with an earlier run: machines and their mood differ.
 
 import importlib
 import json
+import os
 import pathlib
 import pkgutil
 import sys
@@ -14,6 +15,7 @@ from tests import bench
 
 
 def main() -> None:
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # programs start as they do where they are installed: compiled once
     names = sys.argv[1:] or [module.name for module in pkgutil.iter_modules(bench.__path__) if not module.name.startswith("_")]
     print(f"{'what':66} {'unit':8} {'n':>4} {'p50':>9} {'p99':>9} {'spread':>16}  bar / peer")
     found = []

@@ -11,8 +11,10 @@ from reconciler.daemon import heap
 async def test_old_garbage_is_collected_at_quiet_moments_only(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     collected: list[float] = []
+    frozen: list[float] = []
     monkeypatch.setattr(time, "monotonic", lambda: now)
     monkeypatch.setattr(gc, "collect", lambda: collected.append(now))
+    monkeypatch.setattr(gc, "freeze", lambda: frozen.append(now))
     subject = heap.Heap()
 
     def beats(late_seconds: float, count: int) -> None:
@@ -20,6 +22,9 @@ async def test_old_garbage_is_collected_at_quiet_moments_only(monkeypatch: pytes
             subject.beat(late_seconds)
 
     beats(0.0, heap.QUIET_BEATS)
+    await subject.collect()
+    assert collected == frozen == [now]  # what the start made
+    collected.clear()
     await subject.collect()
     assert collected == []  # the last time is not long ago
     now += heap.COLLECT_EVERY_SECONDS + 1
@@ -31,3 +36,4 @@ async def test_old_garbage_is_collected_at_quiet_moments_only(monkeypatch: pytes
     await subject.collect()
     await subject.collect()
     assert collected == [now]
+    assert len(frozen) == 1

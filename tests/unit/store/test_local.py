@@ -16,6 +16,7 @@ import pytest
 from reconciler.kit.clock import VirtualClock
 from reconciler.metrics import registry
 from reconciler.store import checkpoint, disk, local, mvcc, reserve
+from reconciler.store import watch as watching
 from reconciler.store.local import LocalJournal
 from reconciler.store.types import (
     Compacted,
@@ -198,7 +199,7 @@ async def test_idle_watchers_get_bookmarks(journal: LocalJournal, clock: Virtual
     waiting = asyncio.create_task(anext(watch))
     await turns()
     assert not waiting.done()
-    clock.advance(local.BOOKMARK_SECONDS)
+    clock.advance(watching.BOOKMARK_SECONDS)
     batch = await waiting
     assert (batch.changes, batch.revision) == ((), revision)
 
