@@ -81,7 +81,7 @@ class HttpServer:
         self.listen = listen
         self.data_dir = data_dir
         self.port = 0
-        self._authority = certificates.Authority(data_dir / "pki", server.time)
+        self.authority = certificates.Authority(data_dir / "pki", server.time)
         self._own_paths = own_paths
         self._objects = resources.Resources(server, node)
         self._connecting = connecting.Connecting(server, node)
@@ -101,12 +101,12 @@ class HttpServer:
     @property
     def authority_pem(self) -> bytes:
         """The certificate that clients trust, as pods find it in kube-root-ca.crt."""
-        return self._authority.pem
+        return self.authority.pem
 
     async def start(self) -> None:
         """Listen. Raises certificates.Unusable, OSError (a port or socket that is taken), ValueError (token file)."""
         tokens = authentication.Tokens.read(self.listen.token_file) if self.listen.token_file else authentication.Tokens()
-        self._authority.load_or_make()
+        self.authority.load_or_make()
         self._load_certificate()
         address = f"{self.listen.host}:{self.listen.port}"
         path = chain.Chain(self.server, tokens, fairness.Limits(), self._objects, self._connecting, address, own_paths=self._own_paths)
@@ -124,7 +124,7 @@ class HttpServer:
         self.port = tcp.sockets[0].getsockname()[1]
         if self.listen.socket is not None:
             self._listeners.append(await self._listen_locally(loop, self._http, self.listen.socket))
-        kubeconfigs.write_admin(self.kubeconfig, self.url, self._authority)
+        kubeconfigs.write_admin(self.kubeconfig, self.url, self.authority)
 
     async def close(self) -> None:
         for listener in self._listeners:
@@ -148,17 +148,17 @@ class HttpServer:
 
     def _load_certificate(self) -> None:
         hosts = certificates.serving_hosts([self.listen.host], self.server.services.first_address)
-        pair = self._authority.pair_for("apiserver", certificates.Identity("kube-apiserver", hosts=hosts))
+        pair = self.authority.pair_for("apiserver", certificates.Identity("kube-apiserver", hosts=hosts))
         self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
         self._tls.load_cert_chain(pair.certificate, pair.key)
-        self._tls.load_verify_locations(cadata=self._authority.pem.decode())
+        self._tls.load_verify_locations(cadata=self.authority.pem.decode())
         self._tls.verify_mode = ssl.CERT_OPTIONAL
         self._tls.set_alpn_protocols(["http/1.1"])
 
     async def renew_certificates(self) -> None:
         """Renew what comes near its end; pairs that are good stay as they are. Raises certificates.Unusable, OSError."""
         self._load_certificate()
-        kubeconfigs.write_admin(self.kubeconfig, self.url, self._authority)
+        kubeconfigs.write_admin(self.kubeconfig, self.url, self.authority)
 
 
 def _remove(path: Path) -> None:

@@ -10,7 +10,7 @@ import pkgutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from reconciler.controllers import measures
+from reconciler.controllers import measures, signing
 from reconciler.model import plan
 
 
@@ -20,6 +20,7 @@ class Facts:
 
     root_ca: str = ""  # PEM of the server's certificate authority, for kube-root-ca.crt
     volumes_folder: str = ""  # where nodes make the folders of local volumes; empty: they make none
+    certificates: signing.Office | None = None  # None: requests are neither approved nor signed
     autoscaling: measures.Memories = field(default_factory=dict)  # kept by whoever performs measures.Measure
 
 

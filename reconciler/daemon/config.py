@@ -75,6 +75,7 @@ class Config(pydantic.BaseModel):
     local_volumes: bool = True  # the class `local`: volumes that are folders under dataDir/volumes
     images: dict[str, pathlib.Path] = {}  # image name -> root file system: a folder, a tar or an OCI archive
     tokens: pathlib.Path | None = None  # kube-apiserver's static token file: token,user,uid,"group,..."
+    sign_certificates: bool | None = None  # approved requests, with the cluster's authority; by default where this machine is a node
     prometheus: Prometheus | None = None  # where autoscalers find metrics that are no resource of pods
     service_range: Network = "10.96.0.0/16"
     pod_range: Network = "10.244.0.0/16"
@@ -82,6 +83,10 @@ class Config(pydantic.BaseModel):
     cluster_domain: str = "cluster.local"
     history_hours: float = pydantic.Field(24.0, gt=0)  # how long past revisions are kept
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @property
+    def signs_certificates(self) -> bool:
+        return self.runtime != "none" if self.sign_certificates is None else self.sign_certificates
 
     @property
     def volumes_folder(self) -> pathlib.Path | None:

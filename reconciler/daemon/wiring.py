@@ -11,7 +11,7 @@ from typing import Any
 from reconciler import controllers, kinds
 from reconciler.api import apiserver, server
 from reconciler.client import protocol, usage
-from reconciler.daemon import exposition, heap, introspection, late_node, machine, measuring, narrator, prometheus
+from reconciler.daemon import exposition, heap, introspection, late_node, machine, measuring, narrator, office, prometheus
 from reconciler.daemon.config import Config, ConfigError
 from reconciler.gitops import agent as gitops
 from reconciler.kit import clock as clocks
@@ -103,12 +103,16 @@ class Daemon:
     def _start_controllers(self) -> None:
         reader = prometheus.Reader(self.config.prometheus) if self.config.prometheus is not None else None
         measured = measuring.Measuring(self.cache, self.clock, self.usage, reader)
+        manager = self.client("kube-controller-manager")
+        certificates = office.Office(self.server.authority, self.api.rbac.decide, manager, signs=self.config.signs_certificates)
         facts = controllers.Facts(
             root_ca=self.server.authority_pem.decode(),
             volumes_folder=str(self.config.volumes_folder or ""),
             autoscaling=measured.memories,
+            certificates=certificates,
         )
-        driver = self.driver("controller", "kube-controller-manager", measured.performers())
+        own = {**measured.performers(), **certificates.performers()}
+        driver = self.driver("controller", "kube-controller-manager", own)
         measured.wakes(driver.wake)
         if reader is not None:
             self._closers.append(reader.close)

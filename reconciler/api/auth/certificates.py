@@ -11,10 +11,11 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from reconciler.kit import clock
@@ -23,6 +24,8 @@ CA_DAYS = 3650
 LEAF_DAYS = 365
 EARLIEST = 1_577_836_800.0  # 2020-01-01: a board whose clock says less does not know the time
 BACKDATED = datetime.timedelta(hours=1)  # for clients whose clocks are behind
+CLOCK_SKEW = datetime.timedelta(minutes=5)  # of those who asked for a certificate
+EXTENDED = {"client auth": ExtendedKeyUsageOID.CLIENT_AUTH, "server auth": ExtendedKeyUsageOID.SERVER_AUTH}
 MASTERS = "system:masters"
 ADMIN = "kubernetes-admin"
 
@@ -91,6 +94,30 @@ class Authority:
     def renewal_due(self, pair: Pair) -> bool:
         return _is_near_end(_read_certificate(pair.certificate), self._now())
 
+    def issue(self, request: bytes, usages: Sequence[str], seconds: int) -> bytes:
+        """A certificate for the key and the names of a PKCS #10 request, as PEM. Raises ValueError for one that is none."""
+        asked = x509.load_pem_x509_csr(request)
+        if not asked.is_signature_valid:
+            raise ValueError("the request is not signed with its own key")
+        key = asked.public_key()
+        if not isinstance(key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey):
+            raise ValueError("the request's key is of an unknown type")
+        authority, signer = _read_certificate(self.pair.certificate), self._key()
+        now = self._now()
+        until = min(now + datetime.timedelta(seconds=seconds), authority.not_valid_after_utc)
+        builder = x509.CertificateBuilder().subject_name(asked.subject).issuer_name(authority.subject).public_key(key)
+        builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now - CLOCK_SKEW).not_valid_after(until)
+        builder = (
+            builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_usage(signs=False, enciphers="key encipherment" in usages), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([EXTENDED[usage] for usage in usages if usage in EXTENDED]), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
+        )
+        names = _alternative_names(asked)
+        if names:
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        return builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
     def _now(self) -> datetime.datetime:
         return datetime.datetime.fromtimestamp(max(self._time.now(), EARLIEST), datetime.UTC)
 
@@ -150,6 +177,21 @@ class Authority:
         _write_pair(pair, builder.sign(signer, hashes.SHA256()), key)
 
 
+def read_request(pem: bytes) -> dict[str, Any]:
+    """What a PKCS #10 request says, by the fields of controllers/signing.Asked. Raises ValueError."""
+    asked = x509.load_pem_x509_csr(pem)
+    names = _alternative_names(asked)
+    common = asked.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return {
+        "common_name": str(common[-1].value) if common else "",
+        "organizations": tuple(str(one.value) for one in asked.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)),
+        "dns_names": tuple(name.value for name in names if isinstance(name, x509.DNSName)),
+        "ip_addresses": tuple(str(name.value) for name in names if isinstance(name, x509.IPAddress)),
+        "emails": tuple(name.value for name in names if isinstance(name, x509.RFC822Name)),
+        "uris": tuple(name.value for name in names if isinstance(name, x509.UniformResourceIdentifier)),
+    }
+
+
 def serving_hosts(listen_hosts: Sequence[str], service_address: str) -> tuple[str, ...]:
     """The names under which clients reach the server: the listener's, the machine's own, and the Service's."""
     names = [
@@ -168,13 +210,13 @@ def _builder(
     return builder.not_valid_after(now + datetime.timedelta(days=days)) if days == CA_DAYS else builder
 
 
-def _usage(*, signs: bool) -> x509.KeyUsage:
+def _usage(*, signs: bool, enciphers: bool = False) -> x509.KeyUsage:
     return x509.KeyUsage(
         digital_signature=True,
         key_cert_sign=signs,
         crl_sign=signs,
         content_commitment=False,
-        key_encipherment=False,
+        key_encipherment=enciphers,
         data_encipherment=False,
         key_agreement=False,
         encipher_only=False,
@@ -185,6 +227,13 @@ def _usage(*, signs: bool) -> x509.KeyUsage:
 def _subject(identity: Identity) -> x509.Name:
     groups = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in identity.groups]
     return x509.Name([*groups, x509.NameAttribute(NameOID.COMMON_NAME, identity.name)])
+
+
+def _alternative_names(asked: x509.CertificateSigningRequest) -> list[x509.GeneralName]:
+    try:
+        return list(asked.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+    except x509.ExtensionNotFound:
+        return []
 
 
 def _general_name(host: str) -> x509.GeneralName:

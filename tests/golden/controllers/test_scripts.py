@@ -13,6 +13,7 @@ A script holds cases:
 Planners run with time, randomness, sockets and open replaced by raisers.
 """
 
+import base64
 import builtins
 import os
 import pathlib
@@ -28,13 +29,29 @@ import pytest
 from ruamel.yaml import YAML
 
 from reconciler import controllers, kinds
-from reconciler.controllers import measures
+from reconciler.controllers import measures, signing
 from reconciler.kit import clock as clocks
 from reconciler.loop.snapshot import Snapshot
 from reconciler.model import meta, plan
 
 HERE = pathlib.Path(__file__).parent
-CONTROLLERS = {one.name: one for one in controllers.builtin(controllers.Facts(root_ca="PEM", volumes_folder="/data/volumes"))}
+
+
+class Office:
+    """Reads requests that say in base64 whom they are for: NAME, or NAME@HOST with a name to serve under."""
+
+    signs = True
+
+    def read(self, packed: str) -> signing.Asked | None:
+        name, _, host = base64.b64decode(packed).decode().partition("@")
+        return signing.Asked(name, ("system:nodes",) if name.startswith("system:node:") else (), (host,) if host else ())
+
+    def allows(self, sender: Mapping[str, Any], subresource: str) -> bool:
+        return {"system:node:n": "selfnodeclient", "bootstrap": "nodeclient"}.get(sender["username"]) == subresource
+
+
+FACTS = controllers.Facts(root_ca="PEM", volumes_folder="/data/volumes", certificates=Office())
+CONTROLLERS = {one.name: one for one in controllers.builtin(FACTS)}
 ROSTER = kinds.builtin()
 
 
@@ -145,6 +162,8 @@ def action_lines(action: plan.Action, view: Snapshot) -> Iterator[str]:
             of = f" {action.subresource}" if action.subresource else ""
             yield f"patch {action.kind} {'/'.join(filter(None, (action.namespace, action.name)))}{of}: {action.why}"
             yield from (f"    {path} = {value}" for path, value in flat(action.patch).items())
+        case signing.Sign():
+            yield f"sign {action.name} for {action.seconds} s: {action.why}"
         case measures.Measure():
             for query in sorted(action.queries, key=str):
                 yield f"measure {query.source} {query.metric} of {query.selector or query.described or 'nobody'}: {action.why}"
