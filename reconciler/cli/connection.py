@@ -121,6 +121,7 @@ class Resource:
         self.namespaced = found["scope"] == "Namespaced"
         self.names = {self.plural, str(found.get("singularResource", "")), self.kind.lower(), *found.get("shortNames", ())}
         self.categories = frozenset(found.get("categories", ()))
+        self.verbs = frozenset(found.get("verbs", ()))
 
     @property
     def id(self) -> str:
@@ -133,16 +134,21 @@ class Resource:
         return f"{base}/{self.plural}" + (f"/{urllib.parse.quote(name, safe='')}" if name else "")
 
 
-def resources(connection: Connection, word: str) -> list[Resource]:
-    """The kinds that a user's word means: a name, a short name, NAME.GROUP, or a category such as `all`."""
-    wanted = word.lower()
+def discovered(connection: Connection) -> list[Resource]:
+    """Every kind that is served, each in its preferred version."""
     accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
-    found = [
+    return [
         Resource(group["metadata"].get("name", ""), group["versions"][0]["version"], resource)
         for root in ("/api", "/apis")
         for group in connection.json(root, accept=accept)["items"]
         for resource in group["versions"][0].get("resources", ())
     ]
+
+
+def resources(connection: Connection, word: str) -> list[Resource]:
+    """The kinds that a user's word means: a name, a short name, NAME.GROUP, or a category such as `all`."""
+    wanted = word.lower()
+    found = discovered(connection)
     chosen = [r for r in found if wanted in r.names or wanted == r.id or any(f"{name}.{r.group}" == wanted for name in r.names)]
     if chosen:
         return chosen[:1]

@@ -18,6 +18,7 @@ VERBS = {
     "logs": "print what a container wrote",
     "status": "is the folder applied, is everything healthy, and if not, why",
     "diff": "what applying a folder would change",
+    "plan": "what a change would do: objects, pods, nodes, availability",
     "check": "validate a folder without a server; for continuous integration",
     "render": "print the documents of a folder as they would be applied, kustomizations built",
     "explain": "what the controllers plan for an object and what they wait on",

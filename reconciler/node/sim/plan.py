@@ -3,7 +3,7 @@
 Annotations of the pod say how its containers behave; all are optional:
 
     sim.reconciler.dev/start-seconds    how long they take to start; 0
-    sim.reconciler.dev/ready-seconds    how long they take to be ready after that; 0
+    sim.reconciler.dev/ready-seconds    how long they take to be ready after that; the longest initial delay of their probes
     sim.reconciler.dev/run-seconds      how long they run before they exit by themselves; for ever
     sim.reconciler.dev/exit-code        what they exit with then; 0
     sim.reconciler.dev/stop-seconds     how long they take to stop, at most the grace period; 0
@@ -82,7 +82,7 @@ def _run(pod: meta.Obj, now: float) -> Step:
         ends_at = started_at + _seconds(pod, "run-seconds", float("inf"))
         if ends_at <= now:
             return Step(_write(pod, _exited(pod, now), "its containers exited"), again_at=now)
-        ready_at = started_at + _seconds(pod, "ready-seconds")
+        ready_at = started_at + _ready_seconds(pod)
         if not statuses[0].get("ready") and _gates_open(pod) and not _never_ready(pod):
             if ready_at <= now:
                 return Step(_write(pod, _conditions(pod, _container_statuses(pod, ready=True), True, now), "its containers are ready"))
@@ -100,7 +100,7 @@ def _run(pod: meta.Obj, now: float) -> Step:
 
 
 def _started(pod: meta.Obj, address: str, now: float) -> dict[str, Any]:
-    ready = _seconds(pod, "ready-seconds") <= 0 and not _never_ready(pod)
+    ready = _ready_seconds(pod) <= 0 and not _never_ready(pod)
     at = clocks.rfc3339(now)
     running = {"running": {"startedAt": at}}
     containers = [_container(pod, one, running, ready=ready) for one in meta.spec(pod).get("containers") or ()]
@@ -138,7 +138,7 @@ def _exited(pod: meta.Obj, now: float) -> dict[str, Any]:
 
 def _restarted(pod: meta.Obj, now: float) -> dict[str, Any]:
     running = {"running": {"startedAt": clocks.rfc3339(now)}}
-    ready = _seconds(pod, "ready-seconds") <= 0 and not _never_ready(pod)
+    ready = _ready_seconds(pod) <= 0 and not _never_ready(pod)
     statuses = [
         {**one, "state": running, "restartCount": int(one.get("restartCount") or 0) + 1, "ready": ready, "started": True}
         for one in meta.status(pod).get("containerStatuses") or ()
@@ -200,6 +200,13 @@ def _gates_open(pod: meta.Obj) -> bool:
 
 def _never_ready(pod: meta.Obj) -> bool:
     return meta.annotations(pod).get(f"{PREFIX}never-ready") == "true"
+
+
+def _ready_seconds(pod: meta.Obj) -> float:
+    probes = [
+        one.get(probe) or meta.EMPTY for one in meta.spec(pod).get("containers") or () for probe in ("startupProbe", "readinessProbe")
+    ]
+    return _seconds(pod, "ready-seconds", max((float(probe.get("initialDelaySeconds") or 0) for probe in probes), default=0.0))
 
 
 def _seconds(pod: meta.Obj, name: str, usual: float = 0.0) -> float:

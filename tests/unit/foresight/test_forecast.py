@@ -1,0 +1,175 @@
+"""Forecasts of changes of a folder, from nothing and from what is there."""
+
+import json
+import os
+import random
+import subprocess
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from reconciler.foresight import forecast, report, revision, virtual, world
+from reconciler.kinds import pod
+from reconciler.model import meta
+
+NOW = 1_800_000_000.0
+
+
+def deployment(name: str, replicas: int = 2, image: str = "a:1", cpu: str = "100m", more: str = "") -> str:
+    return f"""
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: {name}, namespace: default}}
+spec:
+  replicas: {replicas}
+  selector: {{matchLabels: {{app: {name}}}}}
+  {more}
+  template:
+    metadata: {{labels: {{app: {name}}}}}
+    spec:
+      containers:
+      - name: c
+        image: "{image}"
+        resources: {{requests: {{cpu: "{cpu}"}}}}
+        readinessProbe: {{initialDelaySeconds: 5, tcpSocket: {{port: 80}}}}
+"""
+
+
+def folder(root: Path, files: Mapping[str, str]) -> Path:
+    root.mkdir()
+    for name, text in files.items():
+        (root / name).write_text(text)
+    return root
+
+
+def asked(tmp_path: Path, before: Mapping[str, str], after: Mapping[str, str]) -> forecast.Forecast:
+    beginning = world.Beginning(now=NOW, nodes=2)
+    question = forecast.Question(beginning=beginning, before=folder(tmp_path / "before", before), folder=folder(tmp_path / "after", after))
+    return forecast.forecast(question)
+
+
+def test_nothing_changes(tmp_path: Path) -> None:
+    found = asked(tmp_path, {"web.yaml": deployment("web")}, {"web.yaml": deployment("web")})
+    assert found.changes == ()
+    assert found.pods == ()
+    assert found.works
+    assert report.text(found) == "plan: nothing would change\n"
+
+
+def test_a_rollout_with_its_dip(tmp_path: Path) -> None:
+    recreate = "strategy: {type: Recreate}"
+    found = asked(tmp_path, {"web.yaml": deployment("web", more=recreate)}, {"web.yaml": deployment("web", image="a:2", more=recreate)})
+    assert [(change.sign, change.object, change.file) for change in found.changes] == [("~", "Deployment default/web", "web.yaml")]
+    assert found.changes[0].fields == ("spec.template.spec.containers[name=c].image a:1 -> a:2",)
+    assert Counter(step.sign for step in found.pods) == {"+": 2, "-": 2}
+    (dip,) = found.availability
+    assert (dip.wanted, dip.least, dip.at_end) == (2, 0, 2)
+    assert dip.below_seconds == pytest.approx(5.0, abs=1.5)  # the probe's initial delay
+    assert found.works
+
+
+def test_what_does_not_fit_is_said(tmp_path: Path) -> None:
+    found = asked(tmp_path, {"web.yaml": deployment("web")}, {"web.yaml": deployment("web"), "big.yaml": deployment("big", cpu="40")})
+    assert {one.why.split(".")[0] for one in found.unplaced} == {"0/2 nodes are available: 2 Insufficient cpu"}
+    assert [one.object for one in found.unhealthy] == ["Deployment default/big"]
+    assert not found.works
+
+
+def test_what_disappears_is_pruned_and_what_is_wrong_is_refused(tmp_path: Path) -> None:
+    found = asked(tmp_path, {"web.yaml": deployment("web"), "old.yaml": deployment("old")}, {"web.yaml": deployment("web")})
+    assert [(change.sign, change.object) for change in found.changes] == [("-", "Deployment default/old")]
+    assert Counter(step.sign for step in found.pods) == {"-": 2}
+    broken = deployment("web").replace("replicas: 2", "replicas: many")
+    (tmp_path / "again").mkdir()
+    refused = asked(tmp_path / "again", {"web.yaml": deployment("web")}, {"web.yaml": broken})
+    assert refused.changes == ()
+    assert refused.problems[0].startswith("web.yaml:6:3: spec.replicas")
+    assert not refused.works
+
+
+def test_the_same_seed_gives_the_same_forecast(tmp_path: Path) -> None:
+    before, after = {"web.yaml": deployment("web", 5)}, {"web.yaml": deployment("web", 7, image="a:2")}
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    assert asked(tmp_path / "one", before, after) == asked(tmp_path / "two", before, after)
+
+
+def test_reports(tmp_path: Path) -> None:
+    found = asked(tmp_path, {"web.yaml": deployment("web")}, {"web.yaml": deployment("web", 3), "big.yaml": deployment("big", cpu="40")})
+    text = report.text(found)
+    assert text.startswith("plan: 2 objects would change, 1 pod start, 0 end; 3 things would be wrong\n")
+    assert "~ Deployment default/web  # web.yaml\n    spec.replicas 2 -> 3\n" in text
+    assert "**Would fit nowhere:**" in report.markdown(found)
+    assert json.loads(report.as_json(found))["changes"][0]["object"] == "Deployment default/big"
+
+
+def git(where: Path, *words: str) -> None:
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"]
+    subprocess.run(["git", "-C", str(where), *identity, *words], check=True, capture_output=True)
+
+
+def test_a_folder_at_a_commit(tmp_path: Path) -> None:
+    top = folder(tmp_path / "repository", {})
+    apps = folder(top / "apps", {"web.yaml": "one"})
+    git(top, "init", "-q")
+    git(top, "add", ".")
+    git(top, "commit", "-qm", "one")
+    (apps / "web.yaml").write_text("two")
+    with revision.checked_out(apps, "HEAD") as found:
+        assert (found / "web.yaml").read_text() == "one"
+    assert not found.exists()
+    with pytest.raises(revision.NoSuchRevision), revision.checked_out(apps, "nowhere"):
+        pass
+    with pytest.raises(revision.NoSuchRevision), revision.checked_out(apps, "--output=/tmp/x"):
+        pass
+
+
+# What the forecast says is what then happens: on random changes of a cluster that runs.
+
+IMAGES = ("a:1", "a:2", "a:3")
+
+
+def random_folder(chance: random.Random) -> dict[str, str]:
+    files = {}
+    for name in chance.sample(("web", "api", "db", "job", "cache"), chance.randint(1, 4)):
+        more = "strategy: {type: Recreate}" if chance.random() < 0.3 else ""
+        files[f"{name}.yaml"] = deployment(name, chance.randint(0, 4), chance.choice(IMAGES), chance.choice(("100m", "3", "40")), more)
+    return files
+
+
+def told(sign: str, name: str, node: str) -> str:
+    """A pod step without the pod's own suffix, which is another in each world."""
+    return f"{sign} {name.rpartition('-')[0]} on {node}"
+
+
+async def happening(objects: list[tuple[str, meta.Obj]], after: Path, seed: int) -> tuple[list[str], int]:
+    """What pods do, in order, and how many fit nowhere."""
+    clock = virtual.Clock(NOW + 3600)
+    async with world.running(world.Beginning(now=NOW + 3600, objects=objects, seed=seed), clock) as made:
+        await forecast.settled(made, 600.0)
+        made.observer.begin()
+        await made.follow(after)
+        await forecast.settled(made, 600.0)
+        steps = [told(step.sign, meta.name(step.pod), pod.node_name(step.pod)) for step in made.observer.pod_steps]
+        return steps, sum(1 for _ in made.observer.unplaced())
+
+
+async def ran(before: Path) -> list[tuple[str, meta.Obj]]:
+    clock = virtual.Clock(NOW)
+    async with world.running(world.Beginning(now=NOW, nodes=3), clock) as made:
+        await made.follow(before)
+        await forecast.settled(made, 600.0)
+        return [(kind.id, obj) for kind in made.cache.roster if made.cache.has(kind.id) for obj in made.cache.every(kind.id)]
+
+
+@pytest.mark.parametrize("seed", range(int(os.environ.get("FORECAST_SEEDS", "8"))))
+def test_what_is_forecast_then_happens(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    before, after = folder(tmp_path / "before", random_folder(chance)), folder(tmp_path / "after", random_folder(chance))
+    objects = virtual.run(ran(before))
+    happened, unplaced = virtual.run(happening(objects, after, seed=1))
+    found = forecast.forecast(forecast.Question(beginning=world.Beginning(now=NOW + 3600, objects=objects, seed=2), folder=after))
+    assert [told(step.sign, step.pod.removeprefix("default/"), step.node) for step in found.pods] == happened
+    assert len(found.unplaced) == unplaced
