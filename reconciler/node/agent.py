@@ -24,6 +24,7 @@ from reconciler.node import admission, lifecycle, memory, metrics, observed, per
 from reconciler.node import plan as decisions
 from reconciler.node import usage as meters
 from reconciler.node.runtimes import types
+from reconciler.node.volumes import claims
 from reconciler.placement import admission as rules
 
 log = logging.getLogger(__name__)
@@ -97,8 +98,9 @@ class NodeAgent:
             labels=config.labels,
         )
         self._registration = registration.Registration(client, clock, facts)
-        self._metrics = metrics.NodeMetrics(config.name, runtime)
+        self._metrics = metrics.NodeMetrics(config.name, runtime, self._claims)
         self._meter = meters.Meter(config.name, runtime, clock)
+        self._reported_at = clock.monotonic()
         self._admission = admission.Admission(lambda uid: uid in runtime.sandboxes())
 
     async def run(self) -> None:
@@ -127,6 +129,10 @@ class NodeAgent:
         await self._prober.close()
         await self._runtime.close()
 
+    def _claims(self) -> dict[meta.Key, str]:
+        here = self._cache.by("pods", NODE, self._facts.name)
+        return {(meta.namespace(pod), claim): folder for pod in here for claim, folder in claims.folders(pod, self._cache)}
+
     async def usage(self) -> tuple[usage.Node, ...]:
         """Implements client/usage.Source."""
         return await self._meter.usage()
@@ -138,8 +144,8 @@ class NodeAgent:
             name=CONTROLLER,
             kind="pods",
             plan=self._plan,
-            follows={"configmaps": self._follow("configmaps"), "secrets": self._follow("secrets")},
-            reads=frozenset({"services", "nodes"}),
+            follows={kind: self._follow(kind) for kind in ("configmaps", "secrets", claims.CLAIMS)},
+            reads=frozenset({"services", "nodes", claims.VOLUMES}),
             concurrency=CONCURRENCY,
         )
 
@@ -208,6 +214,9 @@ class NodeAgent:
 
     def _changed(self, uid: str) -> None:
         """The runtime: a sandbox or one of its containers is not what it was."""
+        began = self._clock.monotonic()
+        metrics.RELIST_INTERVAL_SECONDS.observe(began - self._reported_at)
+        self._reported_at = began
         sandbox = self._runtime.sandboxes().get(uid)
         if sandbox is not None:
             self._keys[uid] = sandbox.namespace, sandbox.name
@@ -217,6 +226,7 @@ class NodeAgent:
         self._wake(uid)
         if sandbox is None:
             self._keys.pop(uid, None)
+        metrics.RELIST_SECONDS.observe(self._clock.monotonic() - began)
 
     def _follow_containers(self, pod: meta.Obj, sandbox: types.Sandbox | None) -> None:
         uid = meta.uid(pod)

@@ -7,7 +7,8 @@ shows the reading before it.
 import asyncio
 import time
 from collections import Counter as Counts
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from prometheus_client import Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -15,6 +16,8 @@ from prometheus_client.registry import Collector
 
 from reconciler.kit import tasks
 from reconciler.metrics import registry
+from reconciler.model import meta
+from reconciler.node import machine
 from reconciler.node.runtimes import types
 
 REFRESH_SECONDS = 5.0
@@ -41,6 +44,26 @@ POD_START_SECONDS = Histogram(
     buckets=registry.FAST_BUCKETS_SECONDS,
     registry=_kubelet,
 )
+POD_WORKER_SECONDS = Histogram(
+    "kubelet_pod_worker_duration_seconds",
+    "Duration in seconds to sync a single pod. Broken down by operation type.",
+    ["operation_type"],
+    buckets=registry.FAST_BUCKETS_SECONDS,
+    registry=_kubelet,
+)
+# The runtime pushes what happens; taking in one such report is what a relist is to a kubelet that polls.
+RELIST_SECONDS = Histogram(
+    "kubelet_pleg_relist_duration_seconds",
+    "Duration in seconds for taking in what the runtime reports of a pod.",
+    buckets=registry.FAST_BUCKETS_SECONDS,
+    registry=_kubelet,
+)
+RELIST_INTERVAL_SECONDS = Histogram(
+    "kubelet_pleg_relist_interval_seconds",
+    "Interval in seconds between two reports of the runtime.",
+    buckets=registry.FAST_BUCKETS_SECONDS,
+    registry=_kubelet,
+)
 
 _GAUGES: tuple[tuple[str, str, Callable[[types.Usage], float | None]], ...] = (
     ("container_memory_working_set_bytes", "Current working set of the container in bytes", lambda u: u.memory_working_set_bytes),
@@ -55,15 +78,34 @@ _COUNTERS: tuple[tuple[str, str, Callable[[types.Usage], float | None]], ...] = 
     ("container_fs_reads_bytes", "Cumulative count of bytes read", lambda u: u.read_bytes),
     ("container_fs_writes_bytes", "Cumulative count of bytes written", lambda u: u.write_bytes),
 )
+_TRAFFIC: tuple[tuple[str, str, Callable[[machine.Traffic], int]], ...] = (
+    ("container_network_receive_bytes", "Cumulative count of bytes received", lambda t: t.receive_bytes),
+    ("container_network_receive_packets", "Cumulative count of packets received", lambda t: t.receive_packets),
+    ("container_network_receive_packets_dropped", "Packets dropped while receiving", lambda t: t.receive_packets_dropped),
+    ("container_network_transmit_bytes", "Cumulative count of bytes transmitted", lambda t: t.transmit_bytes),
+    ("container_network_transmit_packets", "Cumulative count of packets transmitted", lambda t: t.transmit_packets),
+    ("container_network_transmit_packets_dropped", "Packets dropped while transmitting", lambda t: t.transmit_packets_dropped),
+)
+_VOLUMES = (
+    ("capacity_bytes", "Capacity in bytes of the volume"),
+    ("available_bytes", "Number of available bytes in the volume"),
+    ("used_bytes", "Number of used bytes in the volume"),
+    ("inodes", "Maximum number of inodes in the volume"),
+    ("inodes_free", "Number of free inodes in the volume"),
+    ("inodes_used", "Number of used inodes in the volume"),
+)
+SANDBOX = "POD"  # cAdvisor's name for what a pod's containers share, its network
 
 
 class NodeMetrics:
     """Registers itself with the registries of kubelet and cadvisor for as long as the agent runs."""
 
-    def __init__(self, node: str, runtime: types.Runtime) -> None:
+    def __init__(self, node: str, runtime: types.Runtime, claims: Callable[[], Mapping[meta.Key, str]]) -> None:
         self._node = node
         self._runtime = runtime
+        self._claims = claims  # (namespace, name) of a claim -> its folder
         self._usage: list[tuple[tuple[str, str, str, str], types.Usage]] = []
+        self._traffic: list[tuple[tuple[str, str, str, str], machine.Traffic]] = []
         self._read_at = float("-inf")
         self._tasks: tasks.Tasks | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -88,6 +130,10 @@ class NodeMetrics:
         states = Counts(c.state for s in sandboxes for c in s.containers)
         samples = [((state,), float(states[state])) for state in sorted({"running", "exited", *states})]
         yield _gauge("kubelet_running_containers", "Number of containers currently running", ["container_state"], samples)
+        found = [(claim, machine.filesystem(Path(folder))) for claim, folder in sorted(self._claims().items())]
+        labels = ["namespace", "persistentvolumeclaim"]
+        for name, help_text in _VOLUMES:
+            yield _gauge(f"kubelet_volume_stats_{name}", help_text, labels, [(claim, one[name]) for claim, one in found if one])
 
     def _cadvisor(self) -> Iterator[Metric]:
         now = time.monotonic()
@@ -104,18 +150,26 @@ class NodeMetrics:
                 if value is not None:
                     family.add_metric(who, value)
             yield family
+        for name, help_text, count in _TRAFFIC:
+            family = CounterMetricFamily(name, help_text, labels=[*labels, "interface"])
+            for who, traffic in self._traffic:
+                family.add_metric([*who, traffic.interface], count(traffic))
+            yield family
 
     def _refresh(self) -> None:
         if self._tasks is not None:
             self._tasks.start(self._read(), "usage of containers")
 
     async def _read(self) -> None:
-        found = []
+        found, networks = [], []
         for uid, sandbox in list(self._runtime.sandboxes().items()):
             usage = await self._runtime.usage(uid)
             images = {c.name: c.image for c in sandbox.containers}
             found += [((sandbox.namespace, sandbox.name, name, images.get(name, "")), one) for name, one in usage.items()]
-        self._usage = found
+            if sandbox.ready and sandbox.pid:
+                who = sandbox.namespace, sandbox.name, SANDBOX, SANDBOX.lower()
+                networks += [(who, one) for one in await asyncio.to_thread(machine.traffic, sandbox.pid)]
+        self._usage, self._traffic = found, networks
 
 
 class _Collector(Collector):

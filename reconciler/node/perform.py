@@ -8,7 +8,7 @@ import asyncio
 import dataclasses
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from reconciler.model import meta, plan
 from reconciler.node import environment, lifecycle, memory, metrics, observed, specs, tokens
 from reconciler.node import plan as decisions
 from reconciler.node.runtimes import types
-from reconciler.node.volumes import contents, places, writer
+from reconciler.node.volumes import claims, contents, places, writer
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +79,7 @@ class Performer:
     async def _do(self, action: Any) -> None:
         operation = _OPERATIONS[type(action)]
         metrics.OPERATIONS.labels(operation).inc()
+        sync = _sync(action)
         started = self._clock.monotonic()
         try:
             await _ACTIONS[type(action)](self, action)
@@ -87,6 +88,7 @@ class Performer:
             raise OSError(f"{failure.reason}: {failure.message}") from failure
         finally:
             metrics.OPERATION_SECONDS.labels(operation).observe(self._clock.monotonic() - started)
+            metrics.POD_WORKER_SECONDS.labels(sync).observe(self._clock.monotonic() - started)
 
     # Volumes
 
@@ -95,7 +97,7 @@ class Performer:
         try:
             await self._tokens.obtain(pod)
             files = self._contents(self._with_addresses(pod))
-            await asyncio.to_thread(self._write_volumes, pod, files)
+            await asyncio.to_thread(self._write_volumes, pod, claims.settled(pod, self._view), files)
         except (contents.Missing, OSError) as error:
             self._fail_pod(pod, "FailedMount", str(error), action.version)
             return
@@ -114,10 +116,10 @@ class Performer:
                 raise contents.Missing(f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}') from error
         return found
 
-    def _write_volumes(self, pod: meta.Obj, files: Mapping[str, Mapping[str, contents.File]]) -> None:
+    def _write_volumes(self, pod: meta.Obj, volumes: Sequence[Mapping[str, Any]], files: Mapping[str, Mapping[str, contents.File]]) -> None:
         folder, gid = self.pod_dir(pod), specs.fs_group(pod)
         folder.mkdir(parents=True, exist_ok=True)
-        for volume in meta.spec(pod).get("volumes") or ():
+        for volume in volumes:
             place = places.folder(folder, meta.uid(pod), volume)
             try:
                 if volume["name"] in files:
@@ -235,7 +237,7 @@ class Performer:
         return {**pod, "status": {**meta.status(pod), **known}}
 
     def _volume_mounts(self, pod: meta.Obj, wanted: Mapping[str, Any], variables: Mapping[str, str]) -> list[types.Mount]:
-        volumes = {volume["name"]: volume for volume in meta.spec(pod).get("volumes") or ()}
+        volumes = {volume["name"]: volume for volume in claims.settled(pod, self._view)}
         mounts = []
         for one in wanted.get("volumeMounts") or ():
             volume = volumes.get(one["name"])
@@ -243,7 +245,8 @@ class Performer:
                 raise contents.Missing(f"volume {one['name']} of mount {one['mountPath']} does not exist")
             mount = places.mount(places.folder(self.pod_dir(pod), meta.uid(pod), volume), one, variables)
             token_only = any("serviceAccountToken" in source for source in (volume.get("projected") or {}).get("sources") or ())
-            mounts.append(dataclasses.replace(mount, optional=token_only))
+            only_read = mount.read_only or bool(volume.get("readOnly"))
+            mounts.append(dataclasses.replace(mount, optional=token_only, read_only=only_read))
         return mounts
 
     def _managed_mounts(self, pod: meta.Obj, wanted: Mapping[str, Any], attempt: int) -> list[types.Mount]:
@@ -375,6 +378,14 @@ def _log_end(path: Path) -> str:
         return ""
     text = b"\n".join(line.split(b" ", 3)[-1] for line in lines if line.count(b" ") >= 3)
     return text[-2048:].decode(errors="replace")
+
+
+def _sync(action: Any) -> str:
+    """The kubelet's kind of work on a pod: create before it ever ran, sync while it runs, kill on its way out."""
+    if isinstance(action, decisions.StopContainer | decisions.StopSandbox | decisions.RemovePod):
+        return "kill"
+    pod = getattr(action, "pod", None)
+    return "sync" if pod is None or meta.status(pod).get("startTime") else "create"
 
 
 # The names of the CRI's calls, as dashboards know them.

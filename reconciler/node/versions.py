@@ -1,6 +1,6 @@
 """Which version of everything a pod's configuration comes from is in force: pure.
 
-Names the resource versions of the ConfigMaps and Secrets that volumes and environments refer to, and what the
+Names the resource versions of the ConfigMaps, Secrets and claims that volumes and environments refer to, and what the
 downward API shows of the pod itself. When it changes, volumes are written anew and what failed is tried again.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 from reconciler.kinds import pod as pods
 from reconciler.model import meta
 from reconciler.model.view import View
-from reconciler.node.volumes import contents
+from reconciler.node.volumes import claims, contents
 
 _KINDS = (("configMapRef", "configmaps"), ("secretRef", "secrets"), ("configMapKeyRef", "configmaps"), ("secretKeyRef", "secrets"))
 
@@ -19,6 +19,7 @@ _KINDS = (("configMapRef", "configmaps"), ("secretRef", "secrets"), ("configMapK
 def references(pod: meta.Obj) -> set[tuple[str, str]]:
     """(Kind.id, name) of every object of the pod's namespace that it names."""
     found = {source for volume in meta.spec(pod).get("volumes") or () for source in contents.sources(volume)}
+    found.update((claims.CLAIMS, name) for name in claims.names(pod))
     for container in (*pods.containers(pod), *pods.init_containers(pod)):
         for source in (*(container.get("envFrom") or ()), *((one.get("valueFrom") or {}) for one in container.get("env") or ())):
             found.update(_named(source))

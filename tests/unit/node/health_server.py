@@ -52,7 +52,7 @@ async def serving(script: Callable[[str], bytes], port: int = 0) -> AsyncIterato
         talks.add(task)
         task.add_done_callback(talks.discard)
 
-    server = await asyncio.start_server(accept, "", port)
+    server = await asyncio.start_server(accept, "0.0.0.0", port)
     try:
         yield int(server.sockets[0].getsockname()[1])
     finally:
