@@ -119,6 +119,9 @@ class Search:
         for claim, (allowed, room) in zip(self._claims, provisionable, strict=True):
             found &= allowed
             roomy &= room
+            selected = self._selected_node(claim)
+            if selected:
+                found &= np.arange(size) == self._case.table.row_of.get(selected, -1)
             for _, rows in self._candidates(claim):
                 static |= rows
         for row in np.flatnonzero(static).tolist():
@@ -148,16 +151,24 @@ class Search:
         return Choice(tuple(bindings), tuple(provisions))
 
     def _smallest(self, claim: meta.Obj, row: int, taken: set[str]) -> meta.Obj | None:
-        def rank(volume: meta.Obj) -> tuple[bool, int, str]:
-            return not matching.is_reserved_for(volume, claim), matching.size(volume), meta.name(volume)
-
-        fitting = [volume for volume, rows in self._candidates(claim) if rows[row] and meta.name(volume) not in taken]
-        return min(fitting, key=rank, default=None)
+        """The volume that is reserved for the claim, else the smallest that is free there."""
+        candidates = self._candidates(claim)
+        for volume, rows in candidates:
+            if matching.is_reserved_for(volume, claim):
+                return volume if rows[row] else None
+        fitting = [volume for volume, rows in candidates if rows[row] and meta.name(volume) not in taken]
+        return min(fitting, key=lambda volume: (matching.size(volume), meta.name(volume)), default=None)
 
     def _candidates(self, claim: meta.Obj) -> list[tuple[meta.Obj, Mask]]:
+        """Volumes of the claim's class that it may be bound to, with the rows they can be used from."""
+        wanted = class_of(claim)
         return self._case.once(
             f"volumes for {meta.uid(claim)} {self._case.table.assumed_volumes!r}",
-            lambda: [(volume, _rows(self._case, volume)) for volume in self._free if matching.serves(volume, claim)],
+            lambda: [
+                (volume, _rows(self._case, volume))
+                for volume in self._free
+                if class_of(volume) == wanted and matching.serves(volume, claim)
+            ],
         )
 
     def _free_volumes(self) -> list[meta.Obj]:
