@@ -3,12 +3,16 @@
 Terms that all name nodes by metadata.name narrow the search to those, as DaemonSet pods have it.
 """
 
+import numpy as np
+
 from reconciler.placement import affinity
 from reconciler.scheduler import match
 from reconciler.scheduler.columns import Mask, Rows
-from reconciler.scheduler.rules import Case, Filter, Scope, Verdict, node_differs, verdict
+from reconciler.scheduler.rules import Case, Filter, Reason, Scope, Verdict, node_differs, verdict
 
 NAME = "NodeAffinity"
+ADDED = Reason("node(s) didn't match scheduler-enforced node affinity", is_final=True)
+OWN = Reason("node(s) didn't match Pod's node affinity/selector", is_final=True)
 
 
 def added_affinity(case: Case) -> affinity.NodeSelector:
@@ -18,10 +22,13 @@ def added_affinity(case: Case) -> affinity.NodeSelector:
 
 def check(case: Case, rows: Rows) -> Verdict | None:
     extra: Mask | None = case.once("added affinity", lambda: match.selected(case.table, added_affinity(case)))
-    if extra is not None and not extra[rows].all():
-        return verdict(~extra[rows], "node(s) didn't match scheduler-enforced node affinity", is_final=True)
     own = match.required_nodes(case)
-    return None if own is None else verdict(~own[rows], "node(s) didn't match Pod's node affinity/selector", is_final=True)
+    if extra is None:
+        return None if own is None else verdict(~own[rows], OWN.text, is_final=True)
+    bits = np.where(extra[rows], 0, 1).astype(np.uint64)
+    if own is not None:
+        bits[extra[rows] & ~own[rows]] = 2
+    return Verdict(bits, (ADDED, OWN))
 
 
 def reject(case: Case) -> str:

@@ -11,10 +11,13 @@ VALUES = ("a", "b", "1", "2")
 APPS = ("web", "db")
 NAMESPACES = ("default", "default", "default", "other")
 HOSTNAME = "kubernetes.io/hostname"
+ZONE = "topology.kubernetes.io/zone"
 EFFECTS = ("NoSchedule", "NoExecute", "PreferNoSchedule")
 IMAGES = ("i:latest", "big:1")
 
-labels = st.fixed_dictionaries({"zone": st.sampled_from("ab")}, optional={key: st.sampled_from(VALUES) for key in KEYS[1:]})
+labels = st.fixed_dictionaries(
+    {"zone": st.sampled_from("ab")}, optional={**{key: st.sampled_from(VALUES) for key in KEYS[1:]}, ZONE: st.sampled_from("ab")}
+)
 wanted_labels = st.dictionaries(st.sampled_from(KEYS), st.sampled_from(VALUES), max_size=1)
 apps = st.fixed_dictionaries({"app": st.sampled_from(APPS)}, optional={"tier": st.sampled_from(("x", "y"))})
 topology = st.sampled_from((HOSTNAME, "zone", "zone", "rack"))
@@ -80,6 +83,9 @@ def pod_term(draw: st.DrawFn) -> dict[str, Any]:
     selector = draw(label_selector)
     if selector is not None:
         found["labelSelector"] = selector
+        for keys in ("matchLabelKeys", "mismatchLabelKeys"):
+            if draw(st.integers(0, 4)) == 0:
+                found[keys] = ["tier"]
     if draw(st.integers(0, 3)) == 0:
         found["namespaces"] = draw(st.lists(st.sampled_from(NAMESPACES), max_size=2))
     if draw(st.integers(0, 3)) == 0:
@@ -174,6 +180,8 @@ def pods(draw: st.DrawFn, name: str, names: list[str], on: str = "") -> dict[str
     made["spec"]["initContainers"] = [{**one, **({"restartPolicy": "Always"} if draw(st.booleans()) else {})} for one in init]
     if draw(st.booleans()):
         made["spec"]["overhead"] = {"cpu": "250m"}
+    if draw(st.integers(0, 3)) == 0:
+        made["spec"]["resources"] = {"requests": {draw(st.sampled_from(("cpu", "memory"))): "1"}}
     return made
 
 
@@ -192,6 +200,62 @@ def nodes(draw: st.DrawFn, name: str) -> dict[str, Any]:
 
 
 @st.composite
+def profiles(draw: st.DrawFn) -> dict[str, Any]:
+    """Arguments of plugins, for some of them."""
+    required, preferred = "requiredDuringSchedulingIgnoredDuringExecution", "preferredDuringSchedulingIgnoredDuringExecution"
+    term = {"matchExpressions": [{"key": "rack", "operator": "Exists"}]}
+    line = [{"utilization": 0, "score": 1}, {"utilization": 40, "score": 10}, {"utilization": 90, "score": 0}]
+    resources = [{"name": "cpu", "weight": 3}, {"name": "memory", "weight": 1}, {"name": "example.com/gpu", "weight": 5}]
+    strategies = (
+        {"type": "LeastAllocated", "resources": resources},
+        {"type": "MostAllocated", "resources": resources[:2]},
+        {"type": "MostAllocated", "resources": resources},
+        {"type": "RequestedToCapacityRatio", "resources": resources, "requestedToCapacityRatio": {"shape": line}},
+    )
+    constraint = {
+        "topologyKey": draw(topology),
+        "maxSkew": 1,
+        "whenUnsatisfiable": draw(st.sampled_from(("DoNotSchedule", "ScheduleAnyway"))),
+    }
+    every = {
+        "NodeAffinity": st.sampled_from(
+            (
+                {"addedAffinity": {required: {"nodeSelectorTerms": [term]}}},
+                {"addedAffinity": {preferred: [{"weight": 9, "preference": term}]}},
+            )
+        ),
+        "NodeResourcesFit": st.fixed_dictionaries(
+            {},
+            optional={
+                "scoringStrategy": st.sampled_from(strategies),
+                "ignoredResources": st.just(["example.com/gpu"]),
+                "ignoredResourceGroups": st.just(["example.com"]),
+            },
+        ),
+        "NodeResourcesBalancedAllocation": st.just({"resources": [{"name": one["name"], "weight": 1} for one in resources]}),
+        "InterPodAffinity": st.fixed_dictionaries(
+            {}, optional={"hardPodAffinityWeight": st.sampled_from((0, 50)), "ignorePreferredTermsOfExistingPods": st.booleans()}
+        ),
+        "PodTopologySpread": st.just({"defaultingType": "List", "defaultConstraints": [constraint]}),
+    }
+    return draw(st.fixed_dictionaries({}, optional=every))
+
+
+@st.composite
+def workloads(draw: st.DrawFn, made: world.World, pod: dict[str, Any]) -> dict[str, Any]:
+    """The pod, perhaps behind a service and owned by a ReplicaSet, and so spread by default."""
+    if draw(st.booleans()):
+        metadata = {"name": "s", "namespace": draw(st.sampled_from(NAMESPACES))}
+        made.add({"kind": "Service", "metadata": metadata, "spec": {"selector": {"app": draw(st.sampled_from(APPS))}}})
+    if not draw(st.booleans()):
+        return pod
+    selector = {"matchLabels": draw(st.dictionaries(st.just("app"), st.sampled_from(APPS), max_size=1))}
+    made.add({"kind": "ReplicaSet", "metadata": {"name": "rs", "namespace": "default"}, "spec": {"selector": selector}})
+    owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "rs", "uid": "rs", "controller": True}
+    return {**pod, "metadata": {**pod["metadata"], "ownerReferences": [owner]}}
+
+
+@st.composite
 def clusters(draw: st.DrawFn) -> tuple[world.World, dict[str, Any]]:
     """A world and a pending pod."""
     names = [f"n{number}" for number in range(draw(st.integers(1, 4)))]
@@ -200,7 +264,8 @@ def clusters(draw: st.DrawFn) -> tuple[world.World, dict[str, Any]]:
         made.add(draw(nodes(name)))
     for number in range(draw(st.integers(0, 8))):
         made.add(draw(pods(f"e{number}", names, on=draw(st.sampled_from(names)))))
-    return made, draw(pods("p", names))
+    made.arguments = draw(profiles())
+    return made, draw(workloads(made, draw(pods("p", names))))
 
 
 @st.composite
@@ -221,14 +286,15 @@ def focused(draw: st.DrawFn, rule: str) -> tuple[world.World, dict[str, Any]]:
         made.add(world.pod(f"e{number}", labels=draw(apps), on=draw(st.sampled_from(names)), deleting=deleting, **more))
     spec: dict[str, Any] = {}
     if rule == "PodTopologySpread":
-        spec = {"topologySpreadConstraints": draw(st.lists(spread(), min_size=1, max_size=2))}
+        spec = {"topologySpreadConstraints": draw(st.lists(spread(), max_size=2))}
         spec["nodeSelector"] = draw(wanted_labels)
     elif rule == "InterPodAffinity":
         spec = draw(related())
     elif rule == "NodeAffinity":
         spec = {"affinity": draw(affinity(names))}
+    made.arguments = {name: args for name, args in draw(profiles()).items() if name == rule}
     pod = world.pod("p", draw(resources())["requests"], labels=draw(apps), image=draw(st.sampled_from(("i", "big:1"))), **spec)
-    return made, pod
+    return made, draw(workloads(made, pod)) if rule == "PodTopologySpread" else pod
 
 
 @st.composite

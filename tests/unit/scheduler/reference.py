@@ -114,6 +114,10 @@ def untolerated(pod: Obj, node: Obj, *effects: str) -> list[Obj]:
     return [taint for taint in node["spec"].get("taints", ()) if taint["effect"] in effects and not tolerates(pod, taint)]
 
 
+def args(world: World, plugin: str) -> Obj:
+    return dict(world.arguments.get(plugin, {}))
+
+
 # Filters.
 
 
@@ -133,6 +137,9 @@ def taint_toleration(world: World, pod: Obj, node: Obj) -> set[str]:
 
 
 def node_affinity(world: World, pod: Obj, node: Obj) -> set[str]:
+    added = args(world, "NodeAffinity").get("addedAffinity", {}).get("requiredDuringSchedulingIgnoredDuringExecution")
+    if added is not None and not any(node_term(term, node) for term in added["nodeSelectorTerms"]):
+        return {"node(s) didn't match scheduler-enforced node affinity"}
     return set() if selects_node(pod, node) else {"node(s) didn't match Pod's node affinity/selector"}
 
 
@@ -160,7 +167,10 @@ def node_resources_fit(world: World, pod: Obj, node: Obj) -> set[str]:
     reasons = set()
     if len(world.pods_on(node)) + 1 > there.get("pods", 0):
         reasons.add("Too many pods")
+    ignored = args(world, "NodeResourcesFit")
     for name, asked in requests(pod).items():
+        if name in ignored.get("ignoredResources", ()) or name.split("/")[0] in ignored.get("ignoredResourceGroups", ()):
+            continue
         if asked > 0 and asked > there.get(name, Decimal(0)) - taken.get(name, Decimal(0)):
             reasons.add(f"Insufficient {name}")
     return reasons
@@ -177,7 +187,12 @@ def term_matches(world: World, term: Obj, owner: Obj, other: Obj) -> bool:
     labels = around["metadata"]["labels"] if around is not None else {}
     if space not in named and not (chosen is not None and matches_labels(chosen, labels)):
         return False
-    return matches_labels(term.get("labelSelector"), other["metadata"]["labels"])
+    selector = term.get("labelSelector")
+    if selector is None or not matches_labels(selector, other["metadata"]["labels"]):
+        return False
+    own, theirs = owner["metadata"]["labels"], other["metadata"]["labels"]
+    same = all(theirs.get(key) == own[key] for key in term.get("matchLabelKeys", ()) if key in own)
+    return same and all(theirs.get(key) != own[key] for key in term.get("mismatchLabelKeys", ()) if key in own)
 
 
 def pod_terms(pod: Obj, kind: str, required: bool = True) -> list[Any]:
@@ -217,8 +232,40 @@ def inter_pod_affinity(world: World, pod: Obj, node: Obj) -> set[str]:
     return set()
 
 
-def constraints(pod: Obj, when: str) -> list[Obj]:
-    return [one for one in pod["spec"].get("topologySpreadConstraints", ()) if one["whenUnsatisfiable"] == when]
+SYSTEM = (
+    {"topologyKey": "topology.kubernetes.io/zone", "maxSkew": 5, "whenUnsatisfiable": "ScheduleAnyway"},
+    {"topologyKey": "kubernetes.io/hostname", "maxSkew": 3, "whenUnsatisfiable": "ScheduleAnyway"},
+)
+
+
+def constraints(world: World, pod: Obj, when: str) -> list[Obj]:
+    """The pod's own, or else the profile's defaults with what its services and its owner select."""
+    own = pod["spec"].get("topologySpreadConstraints", ())
+    if own:
+        return [one for one in own if one["whenUnsatisfiable"] == when]
+    defaults = args(world, "PodTopologySpread").get("defaultConstraints", ()) if lists_defaults(world) else SYSTEM
+    selector = default_selector(world, pod)
+    return [{**one, "labelSelector": selector} for one in defaults if selector is not None and one["whenUnsatisfiable"] == when]
+
+
+def lists_defaults(world: World) -> bool:
+    return args(world, "PodTopologySpread").get("defaultingType") == "List"
+
+
+def default_selector(world: World, pod: Obj) -> Obj | None:
+    space, labels = pod["metadata"]["namespace"], pod["metadata"]["labels"]
+    wanted: dict[str, str] = {}
+    for service in world.objects["services"].values():
+        chosen = service["spec"]["selector"]
+        if service["metadata"]["namespace"] == space and all(labels.get(key) == value for key, value in chosen.items()):
+            wanted.update(chosen)
+    owner = next(iter(pod["metadata"].get("ownerReferences", ())), None)
+    found = world.get("replicasets.apps", space, owner["name"]) if owner is not None else None
+    more = [
+        {"key": key, "operator": "In", "values": [value]}
+        for key, value in (found["spec"]["selector"]["matchLabels"] if found else {}).items()
+    ]
+    return {"matchLabels": wanted, "matchExpressions": more} if wanted or more else None
 
 
 def spread_selector(pod: Obj, one: Obj) -> Obj | None:
@@ -250,7 +297,7 @@ def included(pod: Obj, one: Obj, node: Obj) -> bool:
 
 
 def pod_topology_spread(world: World, pod: Obj, node: Obj) -> set[str]:
-    hard = constraints(pod, "DoNotSchedule")
+    hard = constraints(world, pod, "DoNotSchedule")
     for one in hard:
         key = one["topologyKey"]
         if key not in node["metadata"]["labels"]:
@@ -288,31 +335,61 @@ def whole(name: str, value: Decimal) -> int:
     return int(value * 1000) if name == "cpu" else int(value)
 
 
-def least_allocated(world: World, pod: Obj, nodes: Sequence[Obj]) -> list[int]:
+def allocated(world: World, pod: Obj, nodes: Sequence[Obj]) -> list[int]:
+    """LeastAllocated, MostAllocated and RequestedToCapacityRatio."""
+    strategy = args(world, "NodeResourcesFit").get("scoringStrategy", {})
+    kind = strategy.get("type", "LeastAllocated")
     found = []
     for node in nodes:
-        parts = []
-        for name in ("cpu", "memory"):
+        total = weights = 0
+        for resource in strategy.get("resources") or ({"name": "cpu", "weight": 1}, {"name": "memory", "weight": 1}):
+            name, weight = resource["name"], resource["weight"]
             capacity = whole(name, offered(node).get(name, Decimal(0)))
-            if capacity:
-                asked = whole(name, used(world, node, USUAL).get(name, Decimal(0)) + requests(pod, USUAL)[name])
-                parts.append((capacity - asked) * 100 // capacity if asked <= capacity else 0)
-        found.append(sum(parts) // len(parts) if parts else 0)
+            own = requests(pod, USUAL).get(name, Decimal(0))
+            if not capacity or (name not in USUAL and not own):
+                continue  # a node without it, or a pod that does not ask for it
+            asked = whole(name, used(world, node, USUAL).get(name, Decimal(0)) + own)
+            rated = rate(kind, strategy, asked, capacity)
+            if rated or kind != "RequestedToCapacityRatio":
+                total += rated * weight
+                weights += weight
+        rounds = kind == "RequestedToCapacityRatio"
+        found.append(0 if not weights else math.floor(total / weights + 0.5) if rounds else total // weights)
     return found
 
 
+def rate(kind: str, strategy: Obj, asked: int, capacity: int) -> int:
+    if kind == "LeastAllocated":
+        return (capacity - asked) * 100 // capacity if asked <= capacity else 0
+    if kind == "MostAllocated":
+        return min(asked, capacity) * 100 // capacity
+    at = 100 if asked > capacity else asked * 100 // capacity
+    points = [(point["utilization"], point["score"] * 10) for point in strategy["requestedToCapacityRatio"]["shape"]]
+    for (x, y), (before, low) in zip(points, [points[0], *points], strict=False):
+        if at <= x:
+            return y if x == before else low + int((y - low) * (at - before) / (x - before))
+    return int(points[-1][1])
+
+
 def balanced(world: World, pod: Obj, nodes: Sequence[Obj]) -> list[int]:
-    if not any(requests(pod).get(name) for name in ("cpu", "memory")):
+    names = [
+        one["name"] for one in args(world, "NodeResourcesBalancedAllocation").get("resources") or ({"name": "cpu"}, {"name": "memory"})
+    ]
+    if not any(requests(pod).get(name) for name in names):
         return [0] * len(nodes)
     found = []
     for node in nodes:
         shares = []
-        for name in ("cpu", "memory"):
+        for name in names:
             capacity = whole(name, offered(node).get(name, Decimal(0)))
-            if capacity:
-                asked = whole(name, used(world, node).get(name, Decimal(0)) + requests(pod).get(name, Decimal(0)))
-                shares.append(min(asked / capacity, 1.0))
-        deviation = abs((shares[0] - shares[1]) / 2) if len(shares) == 2 else 0.0
+            own = requests(pod).get(name, Decimal(0))
+            if capacity and (own or name in USUAL):
+                shares.append(min(whole(name, used(world, node).get(name, Decimal(0)) + own) / capacity, 1.0))
+        if len(shares) == 2:
+            deviation = abs((shares[0] - shares[1]) / 2)
+        else:
+            mean = sum(shares) / max(len(shares), 1)
+            deviation = math.sqrt(sum((share - mean) * (share - mean) for share in shares) / len(shares)) if len(shares) > 2 else 0.0
         found.append(int((1 - deviation) * 100))
     return found
 
@@ -323,7 +400,11 @@ def by_highest(raw: Sequence[int]) -> list[int]:
 
 
 def prefers_nodes(world: World, pod: Obj, nodes: Sequence[Obj]) -> list[int]:
-    preferred = pod["spec"].get("affinity", {}).get("nodeAffinity", {}).get("preferredDuringSchedulingIgnoredDuringExecution", ())
+    when = "preferredDuringSchedulingIgnoredDuringExecution"
+    preferred = [
+        *pod["spec"].get("affinity", {}).get("nodeAffinity", {}).get(when, ()),
+        *args(world, "NodeAffinity").get("addedAffinity", {}).get(when, ()),
+    ]
     return by_highest([sum(one["weight"] for one in preferred if node_term(one["preference"], node)) for node in nodes])
 
 
@@ -352,6 +433,10 @@ def has_images(world: World, pod: Obj, nodes: Sequence[Obj]) -> list[int]:
 
 
 def prefers_pods(world: World, pod: Obj, nodes: Sequence[Obj]) -> list[int]:
+    config = args(world, "InterPodAffinity")
+    own = any(pod_terms(pod, kind, required=False) for kind in ("podAffinity", "podAntiAffinity"))
+    if config.get("ignorePreferredTermsOfExistingPods") and not own:
+        return [0] * len(nodes)
     raw = []
     for node in nodes:
         total = 0
@@ -364,36 +449,38 @@ def prefers_pods(world: World, pod: Obj, nodes: Sequence[Obj]) -> list[int]:
                     term = one["podAffinityTerm"]
                     total += sign * one["weight"] * (share(node, at, term["topologyKey"]) and term_matches(world, term, other, pod))
             for term in pod_terms(other, "podAffinity"):
-                total += share(node, at, term["topologyKey"]) and term_matches(world, term, other, pod)
+                near = share(node, at, term["topologyKey"]) and term_matches(world, term, other, pod)
+                total += config.get("hardPodAffinityWeight", 1) * near
         raw.append(total)
     low, high = min(raw), max(raw)
     return [int(100 * ((one - low) / (high - low))) if high > low else 0 for one in raw]
 
 
 def spreads(world: World, pod: Obj, nodes: Sequence[Obj]) -> list[int]:
-    soft = constraints(pod, "ScheduleAnyway")
+    soft = constraints(world, pod, "ScheduleAnyway")
     if not soft:
         return [0] * len(nodes)
-    whole_nodes = [node for node in nodes if all(one["topologyKey"] in node["metadata"]["labels"] for one in soft)]
+    needs_all = bool(pod["spec"].get("topologySpreadConstraints")) or lists_defaults(world)
+
+    def counts(node: Obj) -> bool:
+        return not needs_all or all(one["topologyKey"] in node["metadata"]["labels"] for one in soft)
+
     raw: list[int | None] = []
     for node in nodes:
-        if node not in whole_nodes:
+        if not counts(node):
             raw.append(None)
             continue
         total = 0.0
         for one in soft:
             key = one["topologyKey"]
+            if key not in node["metadata"]["labels"]:
+                continue
             if key == "kubernetes.io/hostname":
-                count, domains = spread_count(world, pod, one, node), len(whole_nodes)
+                count, domains = spread_count(world, pod, one, node), sum(map(counts, nodes))
             else:
-                domains = len({each["metadata"]["labels"][key] for each in whole_nodes})
-                count = sum(
-                    spread_count(world, pod, one, other)
-                    for other in world.nodes
-                    if all(each["topologyKey"] in other["metadata"]["labels"] for each in soft)
-                    and included(pod, one, other)
-                    and share(node, other, key)
-                )
+                domains = len({each["metadata"]["labels"].get(key) for each in nodes if counts(each)})
+                near = [other for other in world.nodes if counts(other) and included(pod, one, other) and share(node, other, key)]
+                count = sum(spread_count(world, pod, one, other) for other in near)
             total += count * math.log(domains + 2) + one["maxSkew"] - 1
         raw.append(math.floor(total + 0.5))
     counted = [one for one in raw if one is not None]
@@ -404,7 +491,7 @@ def spreads(world: World, pod: Obj, nodes: Sequence[Obj]) -> list[int]:
 
 
 SCORES: Mapping[str, Callable[[World, Obj, Sequence[Obj]], list[int]]] = {
-    "NodeResourcesFit": least_allocated,
+    "NodeResourcesFit": allocated,
     "NodeResourcesBalancedAllocation": balanced,
     "NodeAffinity": prefers_nodes,
     "TaintToleration": avoids_taints,

@@ -1,16 +1,21 @@
 """The columns give every node the verdict and the score that the plain rules give it."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from reconciler.scheduler import roster, rules
 from tests.unit.scheduler import clusters, reference
 from tests.unit.scheduler.world import World
 
-Cluster = tuple[World, dict[str, object]]
-many = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+Cluster = tuple[World, dict[str, Any]]
+FILTERS = {one.name: one for one in roster.all_filters()}
+SCORES = {one.name: one for one in roster.all_scores()}
+slow = [HealthCheck.too_slow, HealthCheck.data_too_large]
+many = settings(max_examples=100, deadline=None, suppress_health_check=slow)
+some = settings(max_examples=50, deadline=None, suppress_health_check=slow)
 
 
 def reasons(rule: rules.Filter, case: rules.Case, rows: rules.Rows) -> list[set[str]]:
@@ -21,46 +26,31 @@ def reasons(rule: rules.Filter, case: rules.Case, rows: rules.Rows) -> list[set[
     return [{reason.text for bit, reason in enumerate(verdict.reasons) if int(bits) >> bit & 1} for bits in verdict.bits]
 
 
-@pytest.mark.parametrize("name", reference.FILTERS)
-def test_filter(name: str) -> None:
-    rule = next(one for one in roster.all_filters() if one.name == name)
-
-    @many
-    @given(st.one_of(clusters.clusters(), clusters.focused(name), clusters.focused(name)))
-    def check(cluster: Cluster) -> None:
-        world, pod = cluster
-        expected = [reference.FILTERS[name](world, pod, node) for node in world.nodes]
-        assert reasons(rule, world.case(pod), world.table.everything) == expected
-        rows = np.arange(world.table.size, dtype=np.intp)[::-1]
-        assert reasons(rule, world.case(pod), rows) == expected[::-1]
-
-    check()
+def check_filter(name: str, world: World, pod: dict[str, Any]) -> None:
+    expected = [reference.FILTERS[name](world, pod, node) for node in world.nodes]
+    assert reasons(FILTERS[name], world.case(pod), world.table.everything) == expected, name
+    rows = np.arange(world.table.size, dtype=np.intp)[::-1]
+    assert reasons(FILTERS[name], world.case(pod), rows) == expected[::-1], name
 
 
-@pytest.mark.parametrize("name", reference.SCORES)
-def test_score(name: str) -> None:
-    rule = next(one for one in roster.all_scores() if one.name == name)
-
-    @many
-    @given(st.one_of(clusters.clusters(), clusters.focused(name), clusters.focused(name)))
-    def check(cluster: Cluster) -> None:
-        world, pod = cluster
-        rows = np.arange(world.table.size, dtype=np.intp)[::2]
-        feasible = world.nodes[::2]
-        raw = rule.rate(world.case(pod), rows)
-        expected = reference.SCORES[name](world, pod, feasible)
-        if raw is None:
-            assert len(set(expected)) == 1, "only a score that is the same everywhere may be left out"
-        else:
-            assert list(raw if rule.normalise is None else rule.normalise(raw)) == expected
-
-    check()
+def check_score(name: str, world: World, pod: dict[str, Any]) -> None:
+    rule, rows = SCORES[name], np.arange(world.table.size, dtype=np.intp)[::2]
+    raw = rule.rate(world.case(pod), rows)
+    expected = reference.SCORES[name](world, pod, world.nodes[::2])
+    if raw is None:
+        assert len(set(expected)) == 1, f"{name}: only a score that is the same everywhere may be left out"
+    else:
+        assert list(raw if rule.normalise is None else rule.normalise(raw)) == expected, name
 
 
 @many
 @given(clusters.clusters())
-def test_choice_is_a_best_feasible_node(cluster: Cluster) -> None:
+def test_every_rule_and_the_choice(cluster: Cluster) -> None:
     world, pod = cluster
+    for name in reference.FILTERS:
+        check_filter(name, world, pod)
+    for name in reference.SCORES:
+        check_score(name, world, pod)
     feasible = [node for node in world.nodes if not any(check(world, pod, node) for check in reference.FILTERS.values())]
     total = [0] * len(feasible)
     for rule in roster.all_scores():
@@ -69,3 +59,21 @@ def test_choice_is_a_best_feasible_node(cluster: Cluster) -> None:
     best = {node["metadata"]["name"] for node, value in zip(feasible, total, strict=True) if value == max(total)}
     placed = world.planner().place(pod)
     assert getattr(placed, "node", None) in (best or {None})
+
+
+@pytest.mark.parametrize("name", ["NodeAffinity", "InterPodAffinity", "PodTopologySpread", "ImageLocality", "TaintToleration"])
+def test_many_pods_around_one_rule(name: str) -> None:
+    @some
+    @given(clusters.focused(name))
+    def check(cluster: Cluster) -> None:
+        if name in reference.FILTERS:
+            check_filter(name, *cluster)
+        if name in reference.SCORES:
+            check_score(name, *cluster)
+
+    check()
+
+
+def test_every_rule_has_a_plain_one() -> None:
+    assert set(reference.SCORES) == set(SCORES)
+    assert set(FILTERS) - set(reference.FILTERS) == {"VolumeBinding", "VolumeZone", "VolumeRestrictions", "NodeVolumeLimits"}

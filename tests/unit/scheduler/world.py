@@ -1,6 +1,7 @@
 """A small cluster for scheduler tests: plain lists of objects, a view over them and a table filled from them."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from reconciler.model import meta, view
@@ -37,6 +38,7 @@ class World:
         self.objects: dict[str, dict[meta.Key, meta.Obj]] = {kind: {} for kind in KINDS.values()}
         self.roster = Roster()
         self.table = Table()
+        self.arguments: Mapping[str, Any] = {}  # of the profile: plugin -> its args
         for obj in objects:
             self.add(obj)
 
@@ -68,11 +70,11 @@ class World:
         here = meta.name(node)
         return [pod for pod in self.objects["pods"].values() if pod_facts.node_name(pod) == here and not pod_facts.is_over(pod)]
 
-    def case(self, pod: meta.Obj, arguments: Mapping[str, Any] = meta.EMPTY) -> rules.Case:
-        return rules.Case(self.table, self, self.table.shapes.of(pod), arguments, pod_facts.node_name(pod))
+    def case(self, pod: meta.Obj) -> rules.Case:
+        return rules.Case(self.table, self, self.table.shapes.of(pod), self.arguments, pod_facts.node_name(pod))
 
     def planner(self, profile: config.Profile | None = None, seed: int = decisions.SEED) -> decisions.Planner:
-        chosen = profile or config.default_profile()
+        chosen = profile or replace(config.default_profile(), arguments=self.arguments)
         return decisions.Planner(self.table, self, {chosen.name: chosen}, seed)
 
     def get(self, kind: str, namespace: str, name: str) -> meta.Obj | None:
