@@ -6,6 +6,7 @@ they look like it.
     node NAME [cpu=4] [memory=8Gi] [pods=110] [labels={..}] [taints=[..]] [unschedulable=true] [images=[..]]
     on NODE NAME [cpu=..] [memory=..] [labels={..}] [spec={..}] [deleting=true]     a pod that is there already
     object {..}                                                                     anything else, as JSON
+    args {..}                     what the profile gives its plugins, by their names; before the first pod
     pod NAME [cpu=..] [memory=..] [labels={..}] [spec={..}] -> NODE | NODE:VICTIM,VICTIM | "message"
 
 After `->` stands the node, the nominated node with its victims, or (the beginning of) the message of refusal. Node
@@ -62,12 +63,15 @@ def said(decision: decisions.Decision) -> str:
 @pytest.mark.parametrize("lines", list(sections()))
 def test_script(lines: list[str]) -> None:
     made = world.World([world.namespace("default")])
-    planner = made.planner()
+    planner: decisions.Planner | None = None
     for line in lines:
         if line.startswith("#"):
             continue
         if line.startswith("object "):
             made.add(json.loads(line.removeprefix("object ")))
+            continue
+        if line.startswith("args "):
+            made.arguments = json.loads(line.removeprefix("args "))
             continue
         before, _, expected = line.partition(" -> ")
         verb, *words = shlex.split(before.replace('"', '\\"'))
@@ -76,6 +80,7 @@ def test_script(lines: list[str]) -> None:
         elif verb == "on":
             made.add(make_pod(words[1], {**options(words[2:]), "on": words[0]}))
         else:
+            planner = planner or made.planner()
             found = said(planner.place(make_pod(words[0], options(words[1:]))))
             wanted = expected.strip()
             if wanted.startswith('"'):
