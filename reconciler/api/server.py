@@ -126,6 +126,12 @@ class HttpServer:
             self._listeners.append(await self._listen_locally(loop, self._http, self.listen.socket))
         kubeconfigs.write_admin(self.kubeconfig, self.url, self.authority)
 
+    async def also_listen(self, host: str) -> None:
+        """Answer under one more address of the machine, on the same port. Raises OSError."""
+        assert self._http is not None
+        loop = asyncio.get_running_loop()
+        self._listeners.append(await loop.create_server(self._http, host, self.port, ssl=self._tls, backlog=CONNECTIONS_WAITING))
+
     async def close(self) -> None:
         for listener in self._listeners:
             listener.close()

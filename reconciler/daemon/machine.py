@@ -91,8 +91,9 @@ class Machine:
     ) -> None:
         self._config, self._abilities, self._cache, self._clock = config, abilities, cache, clock
         self.notes: list[str] = []
+        self.inner_address = ""  # of the machine, for its pods only; empty where there is none
         self.name = config.node_name or socket.gethostname().lower()
-        self._address = _own_address()
+        self._address = own_address()
         self._dns_address = dns_address(abilities.service_range(config))
         self._names = dns.DnsAgent(cache, config.cluster_domain, dns.resolvers(ours=[self._dns_address]))
         settings = process.Settings(
@@ -209,6 +210,7 @@ class Machine:
                     channel,
                     [rtnetlink.add_address(socket.if_nametoindex("lo"), self._dns_address, address_label(self._config))],
                 )
+            self.inner_address = self._dns_address
             datagrams = await userspace.HostPlace().listen(self._dns_address, 53, "udp")
             stream = await userspace.HostPlace().listen(self._dns_address, 53, "tcp")
         except OSError as error:
@@ -236,7 +238,7 @@ def log_root(config: Config) -> pathlib.Path:
     return pathlib.Path("/var/log/pods") if is_system else config.data_dir / "logs"
 
 
-def _own_address() -> str:
+def own_address() -> str:
     """The address that packets to elsewhere would have; no packet is sent."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:

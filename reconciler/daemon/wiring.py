@@ -5,11 +5,12 @@ Nothing here decides. What takes long to import (the scheduler's numpy, the node
 
 import asyncio
 import importlib
+import ipaddress
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from reconciler import controllers, kinds
-from reconciler.api import apiserver, server
+from reconciler.api import apiserver, publishing, server
 from reconciler.client import protocol, usage
 from reconciler.daemon import exposition, heap, introspection, late_node, machine, measuring, narrator, office, prometheus
 from reconciler.daemon.config import Config, ConfigError
@@ -65,6 +66,7 @@ class Daemon:
         if self.config.runtime == "sim":
             self._start_simulation()
         node = await self._start_node(self.abilities) if self.abilities is not None else None
+        await self._publish(node)
         folder = self._follow_folder()
         self.introspection = introspection.Introspection(
             self.journal, self.cache, self.clock, self.drivers, node, folder, self.notes, self.usage
@@ -94,6 +96,16 @@ class Daemon:
         await self.server.start()
         self._closers.append(self.server.close)
         self.address = f"{host}:{self.server.port}"
+
+    async def _publish(self, node: machine.Machine | None) -> None:
+        """Say where pods reach the API. One that listens on the loopback only gets an address that just they can reach."""
+        host = ipaddress.ip_address("127.0.0.1" if self.server.listen.host == "localhost" else self.server.listen.host)
+        address = machine.own_address() if host.is_unspecified else str(host)
+        if host.is_loopback and node is not None and node.inner_address:
+            address = node.inner_address
+            await self.server.also_listen(address)
+        if not ipaddress.ip_address(address).is_loopback:
+            await publishing.publish(self.client("kube-apiserver"), address, self.server.port)
 
     async def _own_paths(self, method: str, path: list[str], body: Mapping[str, Any]) -> dict[str, Any]:
         if self.introspection is None:
