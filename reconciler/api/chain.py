@@ -16,6 +16,8 @@ import orjson
 from aiohttp import web
 
 from reconciler.api import discovery, fairness, health, metrics, openapi, options, requests, resources, reviews, wire
+from reconciler.api.aggregation import aggregator
+from reconciler.api.aggregation import documents as external
 from reconciler.api.answers import WARNINGS, Answer, Content
 from reconciler.api.apiserver import ApiServer
 from reconciler.api.auth import attributes, authentication, authorisation, impersonation
@@ -56,10 +58,12 @@ class Chain:
         limits: fairness.Limits,
         objects: resources.Resources,
         connecting: connecting.Connecting,
+        aggregation: aggregator.Aggregator,
         address: str,
         own_paths: OwnPaths | None = None,
     ) -> None:
         self.server = server
+        self.aggregation = aggregation
         self.own_paths = own_paths
         self.tokens = tokens
         self.limits = limits
@@ -91,9 +95,12 @@ class Chain:
             query = options.Query.parse(text)
             if authorisation.MASTERS not in user.groups:
                 authorisation.require(self.server.rbac.decide, user, attributes.asked_of(request.method, path, query))
-            route = self.documents.router.route(path)
-            if route is None and path.startswith(OWN_PREFIX) and self.own_paths is not None:
-                answer: Answer | web.StreamResponse = await self._own(self.own_paths, request, path)
+            remote = self.aggregation.remote(path)
+            route = self.documents.router.route(path) if remote is None else None
+            if remote is not None:
+                answer: Answer | web.StreamResponse = await self.aggregation.forwarder.forward(request, user, remote)
+            elif route is None and path.startswith(OWN_PREFIX) and self.own_paths is not None:
+                answer = await self._own(self.own_paths, request, path)
             elif route is None:
                 answer = self._path(request, unquote(path), query)
             else:
@@ -215,17 +222,18 @@ class Chain:
             case ["api"]:
                 return _aggregated(documents.discovery.aggregated_core, accept) or documents.discovery.api_versions
             case ["apis"]:
-                return _aggregated(documents.discovery.aggregated_groups, accept) or documents.discovery.group_list
+                return self._groups(accept)
             case ["api", version]:
                 return documents.discovery.resources("", version) or _refuse_version()
             case ["apis", group]:
-                return documents.discovery.group(group)
+                return documents.discovery.group(group) or self._external_group(group)
             case ["apis", group, version] if group in documents.router.groups:
                 return documents.discovery.resources(group, version) or _refuse_version()
             case ["openapi", "v2"]:
                 return Answer(200, documents.openapi.v2)
             case ["openapi", "v3"]:
-                return documents.openapi.index
+                paths = {**documents.openapi.index["paths"], **external.openapi_paths(self.aggregation.served)}
+                return {"paths": dict(sorted(paths.items()))}
             case ["openapi", "v3", *rest]:
                 found = documents.openapi.document("/".join(rest))
                 return Answer(200, found) if found is not None else Answer(404, b"", content_type="")
@@ -234,6 +242,21 @@ class Chain:
             case ["openid", "v1", "jwks"]:
                 return Answer(200, wire.plain(self.server.accounts.keys()), content_type="application/jwk-set+json")
         return None
+
+    def _groups(self, accept: str) -> dict[str, Any] | Answer:
+        """/apis: the groups that are served here, then those of other servers."""
+        own, served = self.documents.discovery, self.aggregation.served
+        everything, groups = own.aggregated_groups, own.group_list
+        if served:
+            mine = set(own.groups)
+            more = [item for item in external.aggregated(served) if item["metadata"]["name"] not in mine]
+            everything = {**everything, "items": [*everything["items"], *more]}
+            groups = {**groups, "groups": [*groups["groups"], *(one for one in external.groups(served) if one["name"] not in mine)]}
+        return _aggregated(everything, accept) or groups
+
+    def _external_group(self, name: str) -> dict[str, Any] | None:
+        found = next((group for group in external.groups(self.aggregation.served) if group["name"] == name), None)
+        return {"kind": "APIGroup", "apiVersion": "v1", **found} if found is not None else None
 
     def _paths(self) -> list[str]:
         groups = [f"/apis/{group}" for group in self.documents.discovery.groups]

@@ -53,7 +53,7 @@ class Outbound:
     """`close()` when the server ends. Connections are opened by the first call."""
 
     def __init__(self, cache: Cache) -> None:
-        self._resolver = Resolver(cache)
+        self.resolver = Resolver(cache)
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -68,16 +68,16 @@ class Outbound:
                 headers = {"Content-Type": "application/json", "Accept": "application/json, */*", "User-Agent": "kube-apiserver-admission"}
                 context = _context(place.authority)
                 async with self._opened().post(url, data=orjson.dumps(body), headers=headers, ssl=context, allow_redirects=False) as answer:
-                    return _read(answer.status, await _bounded(answer))
+                    return _read(answer.status, await bounded(answer))
         except TimeoutError:
             raise Failed(f'Post "{url}": context deadline exceeded') from None
         except (aiohttp.ClientError, OSError, ssl.SSLError) as error:
-            raise Failed(f'Post "{url}": {_worded(error)}') from error
+            raise Failed(f'Post "{url}": {worded(error)}') from error
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
             connector = aiohttp.TCPConnector(
-                resolver=self._resolver, use_dns_cache=False, limit=CONNECTIONS_MOST, limit_per_host=PER_HOST_MOST
+                resolver=self.resolver, use_dns_cache=False, limit=CONNECTIONS_MOST, limit_per_host=PER_HOST_MOST
             )
             self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         return self._session
@@ -132,13 +132,18 @@ def _result(host: str, address: str, port: int) -> abc.ResolveResult:
 
 @lru_cache(maxsize=CONTEXTS_KEPT)
 def _context(authority: bytes) -> ssl.SSLContext:
-    """Raises ssl.SSLError for an authority that holds no certificate."""
+    return trusting(authority)
+
+
+def trusting(authority: bytes) -> ssl.SSLContext:
+    """A client that believes an authority (PEM). Raises ssl.SSLError for one that holds no certificate."""
     context = ssl.create_default_context(cadata=authority.decode("ascii", "replace") if authority else None)
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # Go asks for less
     return context
 
 
-async def _bounded(answer: aiohttp.ClientResponse) -> bytes:
+async def bounded(answer: aiohttp.ClientResponse) -> bytes:
+    """A whole answer. Raises Failed for one that is too long."""
     pieces, size = [], 0
     async for piece in answer.content.iter_any():
         size += len(piece)
@@ -162,7 +167,7 @@ def _read(status: int, raw: bytes) -> Any:
         raise Failed(f"couldn't get version/kind; json parse error: {error}") from None
 
 
-def _worded(error: BaseException) -> str:
+def worded(error: BaseException) -> str:
     """As Go words what its dialler and TLS say."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return f"tls: failed to verify certificate: x509: {_certificate(error.certificate_error)}"

@@ -16,6 +16,7 @@ from typing import Any
 from aiohttp import web, web_protocol
 
 from reconciler.api import bodies, chain, fairness, resources
+from reconciler.api.aggregation import aggregator
 from reconciler.api.apiserver import ApiServer
 from reconciler.api.auth import authentication, certificates, kubeconfigs
 from reconciler.api.backend import NodeBackend
@@ -82,6 +83,7 @@ class HttpServer:
         self.data_dir = data_dir
         self.port = 0
         self.authority = certificates.Authority(data_dir / "pki", server.time)
+        self._aggregation = aggregator.Aggregator(server, certificates.Authority(data_dir / "pki" / "front-proxy", server.time))
         self._own_paths = own_paths
         self._objects = resources.Resources(server, node)
         self._connecting = connecting.Connecting(server, node)
@@ -108,8 +110,11 @@ class HttpServer:
         tokens = authentication.Tokens.read(self.listen.token_file) if self.listen.token_file else authentication.Tokens()
         self.authority.load_or_make()
         self._load_certificate()
+        await self._aggregation.start(self.authority.pem)
         address = f"{self.listen.host}:{self.listen.port}"
-        path = chain.Chain(self.server, tokens, fairness.Limits(), self._objects, self._connecting, address, own_paths=self._own_paths)
+        path = chain.Chain(
+            self.server, tokens, fairness.Limits(), self._objects, self._connecting, self._aggregation, address, own_paths=self._own_paths
+        )
         self._http = _Http(
             path.handle,
             access_log=None,
@@ -139,6 +144,7 @@ class HttpServer:
         self._connecting.end_all()
         if self._http is not None:
             await self._http.shutdown(STOP_SECONDS)
+        await self._aggregation.close()
         if self.listen.socket is not None:
             _remove(self.listen.socket)
 

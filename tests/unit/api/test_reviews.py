@@ -4,7 +4,7 @@ import base64
 import contextlib
 import pathlib
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import aiohttp
@@ -26,8 +26,9 @@ REVIEWS = "/apis/authorization.k8s.io/v1"
 class Clients:
     """Asks as the administrator, or with headers as somebody else."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, context: ssl.SSLContext) -> None:
+    def __init__(self, session: aiohttp.ClientSession, url: str, context: ssl.SSLContext, api: apiserver.ApiServer) -> None:
         self._session, self._url, self._context = session, url, context
+        self.api = api
 
     async def ask(self, method: str, path: str, body: Any = None, token: str = "root", **headers: str) -> tuple[int, dict[str, Any]]:
         sent = {"Authorization": f"Bearer {token}", **{name.replace("_", "-"): value for name, value in headers.items()}}
@@ -38,6 +39,14 @@ class Clients:
     async def stream(self, path: str) -> aiohttp.ClientResponse:
         """A watch of the administrator's."""
         return await self._session.get(self._url + path, ssl=self._context, headers={"Authorization": "Bearer root"})
+
+    async def eventually(self, path: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The first answer to a GET that is as wanted."""
+        for _ in range(2000):
+            _, answer = await self.ask("GET", path)
+            if holds(answer):
+                return answer
+        raise AssertionError(f"{path} still answers {answer}")
 
     async def make(self, path: str, body: dict[str, Any], **headers: str) -> dict[str, Any]:
         status, answer = await self.ask("POST", path, body, **headers)
@@ -54,7 +63,7 @@ async def serving(folder: pathlib.Path) -> AsyncIterator[Clients]:
     await http.start()
     try:
         async with aiohttp.ClientSession() as session:
-            yield Clients(session, http.url, ssl.create_default_context(cadata=http.authority_pem.decode()))
+            yield Clients(session, http.url, ssl.create_default_context(cadata=http.authority_pem.decode()), api)
     finally:
         await http.close()
         await api.close()
