@@ -20,6 +20,7 @@ class Facts:
 
     root_ca: str = ""  # PEM of the server's certificate authority, for kube-root-ca.crt
     volumes_folder: str = ""  # where nodes make the folders of local volumes; empty: they make none
+    load_balancer_pool: tuple[str, ...] = ()  # addresses for Services of type LoadBalancer; none: they get none here
     certificates: signing.Office | None = None  # None: requests are neither approved nor signed
     autoscaling: measures.Memories = field(default_factory=dict)  # kept by whoever performs measures.Measure
 

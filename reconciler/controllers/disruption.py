@@ -44,7 +44,7 @@ def planned(view: View, key: meta.Key, now: float) -> plan.Plan:
     healthy = sum(_is_healthy(one, disrupted) for one in members)
     status = _status(budget, expected, desired, healthy, disrupted, now)
     if status == meta.status(budget):
-        return plan.plan_of(again_at=_recheck_at(disrupted))
+        return plan.plan_of(emits, again_at=_recheck_at(disrupted))
     return plan.plan_of(emits, _update(budget, status), again_at=_recheck_at(disrupted))
 
 

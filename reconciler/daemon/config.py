@@ -42,6 +42,13 @@ def _network(text: str) -> str:
     return str(ipaddress.ip_network(text))
 
 
+def _range(text: str) -> str:
+    from reconciler.controllers import loadbalancer
+
+    loadbalancer.parse_range(text)
+    return text
+
+
 Address = Annotated[str, pydantic.AfterValidator(_address)]
 Network = Annotated[str, pydantic.AfterValidator(_network)]
 
@@ -54,6 +61,15 @@ class Prometheus(pydantic.BaseModel):
     url: str = pydantic.Field(pattern=r"^https?://")
     custom: Mapping[str, str] = {}  # metrics of pods and objects: name -> query
     external: Mapping[str, str] = {}  # metrics of anything else: name -> query
+
+
+class LoadBalancer(pydantic.BaseModel):
+    """Addresses for Services of type LoadBalancer, and where they are announced."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+    addresses: tuple[Annotated[str, pydantic.AfterValidator(_range)], ...]  # networks, FIRST-LAST, single addresses
+    interface: str = "lo"  # which gets the addresses; on any other than lo they are announced to the neighbours
 
 
 class Config(pydantic.BaseModel):
@@ -76,6 +92,7 @@ class Config(pydantic.BaseModel):
     images: dict[str, pathlib.Path] = {}  # image name -> root file system: a folder, a tar or an OCI archive
     tokens: pathlib.Path | None = None  # kube-apiserver's static token file: token,user,uid,"group,..."
     sign_certificates: bool | None = None  # approved requests, with the cluster's authority; by default where this machine is a node
+    load_balancer: LoadBalancer | None = None
     prometheus: Prometheus | None = None  # where autoscalers find metrics that are no resource of pods
     service_range: Network = "10.96.0.0/16"
     pod_range: Network = "10.244.0.0/16"

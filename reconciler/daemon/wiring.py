@@ -12,7 +12,7 @@ from typing import Any
 from reconciler import controllers, kinds
 from reconciler.api import apiserver, publishing, server
 from reconciler.client import protocol, usage
-from reconciler.daemon import exposition, heap, introspection, late_node, machine, measuring, narrator, office, prometheus
+from reconciler.daemon import announcing, exposition, heap, introspection, late_node, machine, measuring, narrator, office, prometheus
 from reconciler.daemon.config import Config, ConfigError
 from reconciler.gitops import agent as gitops
 from reconciler.kit import clock as clocks
@@ -24,6 +24,7 @@ from reconciler.model import errors, meta, plan, view
 from reconciler.model.view import View
 from reconciler.node import kubelet, logs, pages
 from reconciler.node.volumes import folders
+from reconciler.proxy import announce
 from reconciler.proxy import plan as services
 from reconciler.store import autocompact, local
 
@@ -120,6 +121,7 @@ class Daemon:
         facts = controllers.Facts(
             root_ca=self.server.authority_pem.decode(),
             volumes_folder=str(self.config.volumes_folder or ""),
+            load_balancer_pool=self.config.load_balancer.addresses if self.config.load_balancer is not None else (),
             autoscaling=measured.memories,
             certificates=certificates,
         )
@@ -183,10 +185,19 @@ class Daemon:
         driver = self.driver("node", "kube-proxy", {services.Program: made.proxy.perform})
         driver.add(services.controller(made.name))
         self.tasks.start(driver.run(), "service proxy")
+        if self.config.load_balancer is not None:
+            self._announce(self.config.load_balancer.interface)
         if self.config.volumes_folder is not None:
             self._keep_folders(folders.is_on(made.name), folders.Folders(self.config.volumes_folder).perform)
         self.notes += made.notes
         return made
+
+    def _announce(self, interface: str) -> None:
+        announcer = announcing.Announcer(interface, machine.instance_of(self.config))
+        self._closers.append(announcer.close)
+        driver = self.driver("node", "kube-proxy", announcer.performers())
+        driver.add(announce.CONTROLLER)
+        self.tasks.start(driver.run(), "load balancer addresses")
 
     def _keep_folders(self, is_here: Callable[[View, meta.Obj], bool], performer: perform.Performer) -> None:
         if self.config.volumes_folder is not None:

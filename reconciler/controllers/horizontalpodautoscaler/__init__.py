@@ -48,6 +48,9 @@ def _planned(view: View, key: meta.Key, now: float, memories: Memories) -> plan.
         return plan.NOTHING
     memory = memory or Memory()
     measured = memory.measured
+    first_at = clocks.parse_rfc3339(str(meta.meta(autoscaler)["creationTimestamp"])) + PERIOD_SECONDS
+    if now < first_at and not meta.status(autoscaler).get("conditions"):
+        return plan.plan_of(again_at=first_at, waiting_on=[plan.Waiting("its first period to pass")])
     if measured is None or measured.generation != meta.generation(autoscaler) or measured.at + PERIOD_SECONDS <= now:
         queries = _queries(view, autoscaler)
         return plan.plan_of([Measure(key, meta.generation(autoscaler), queries)], again_at=now + PERIOD_SECONDS)

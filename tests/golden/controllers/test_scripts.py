@@ -50,7 +50,8 @@ class Office:
         return {"system:node:n": "selfnodeclient", "bootstrap": "nodeclient"}.get(sender["username"]) == subresource
 
 
-FACTS = controllers.Facts(root_ca="PEM", volumes_folder="/data/volumes", certificates=Office())
+POOL = ("192.0.2.1-192.0.2.2", "2001:db8::/126")
+FACTS = controllers.Facts(root_ca="PEM", volumes_folder="/data/volumes", load_balancer_pool=POOL, certificates=Office())
 CONTROLLERS = {one.name: one for one in controllers.builtin(FACTS)}
 ROSTER = kinds.builtin()
 

@@ -122,7 +122,14 @@ class World:
         body = {
             "apiVersion": "autoscaling/v2",
             "kind": "HorizontalPodAutoscaler",
-            "metadata": {"name": "h", "namespace": "ns", "uid": "h", "resourceVersion": "1", "generation": 1},
+            "metadata": {
+                "name": "h",
+                "namespace": "ns",
+                "uid": "h",
+                "resourceVersion": "1",
+                "generation": 1,
+                "creationTimestamp": LONG_AGO,
+            },
             "spec": {"scaleTargetRef": reference, "minReplicas": least, "maxReplicas": most, "metrics": list(metrics), **spec},
         }
         self.autoscaler: meta.Obj = kind.hub_version.default(body)
