@@ -125,7 +125,7 @@ def _fields(node: Node) -> Mapping[str, Field]:
 def _lazily(node: Node, go_type: str) -> Decoder:
     """Structs refer to each other in circles, so their decoders are made when first used."""
     if node.name and node.properties:
-        return lambda value, trail, found: decoder(node)(value, trail, found)
+        return lambda value, trail, found: (node.decoder or decoder(node))(value, trail, found)
     return _decoder_of(node, go_type)
 
 

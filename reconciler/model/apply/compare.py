@@ -53,8 +53,8 @@ def _compare_maps(node: Node, old: Mapping[str, Any], new: Mapping[str, Any]) ->
     gathered: tuple[dict[str, Any], ...] = ({}, {}, {})
     for name, value in new.items():
         before = old.get(name, ABSENT)
-        if before is not value:
-            _gather(gathered, fields.field(name), _compare(typed.entry(node, name), before, value))
+        if before is not value and (parts := _compare(typed.entry(node, name), before, value)) is not SAME:
+            _gather(gathered, fields.field(name), parts)
     for name, value in old.items():
         if name not in new:
             _gather(gathered, fields.field(name), _compare(typed.entry(node, name), value, ABSENT))
@@ -86,9 +86,13 @@ def _by_element(node: Node, items: list[Any] | None) -> dict[str, list[Any]]:
 
 
 def _gather(gathered: tuple[dict[str, Any], ...], element: str, parts: Parts) -> None:
-    for into, part in zip(gathered, parts, strict=True):
-        if part is not None:
-            into[element] = part
+    removed, modified, added = parts
+    if removed is not None:
+        gathered[0][element] = removed
+    if modified is not None:
+        gathered[1][element] = modified
+    if added is not None:
+        gathered[2][element] = added
 
 
 def _bare(node: Fields) -> Fields | None:
