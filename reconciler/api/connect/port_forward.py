@@ -140,9 +140,9 @@ class _Pairs:
                 self._idle.moved()
                 await data.write(piece)
         finally:
+            pod.shut()
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
-            await pod.close()
 
     async def _send(self, data: spdy.Stream, pod: upgrade.Socket) -> None:
         with contextlib.suppress(OSError):
@@ -173,10 +173,10 @@ class _Channels:
                 if channel % 2 == 0 and channel < 2 * len(self._ports) and data:
                     await self._send(await self._pods[channel // 2], data)
         finally:
-            await self._tasks.close()
             for pod in self._pods:
-                if pod.done() and not pod.cancelled() and pod.result() is not None:
-                    await pod.result().close()
+                if pod.done() and pod.result() is not None:
+                    pod.result().shut()
+            await self._tasks.close()
 
     async def _receive(self, number: int, port: int) -> None:
         with contextlib.suppress(OSError):

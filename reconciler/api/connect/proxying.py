@@ -45,10 +45,6 @@ class Upstream:
     path: str
     prefix: str
 
-    @property
-    def hosts(self) -> tuple[str, ...]:
-        return (self.host,)
-
 
 async def forward(request: web.BaseRequest, upstream: Upstream) -> web.StreamResponse:
     """Raises StatusError 503 where the program cannot be reached."""
@@ -90,15 +86,15 @@ async def _exchanged(request: web.BaseRequest, upstream: Upstream, connected: so
 
 
 async def _answered(request: web.BaseRequest, upstream: Upstream, answer: aiohttp.ClientResponse) -> web.StreamResponse:
-    headers = _passing(answer.headers)
+    headers, hosts = _passing(answer.headers), (upstream.host, request.host)
     if "Location" in headers:
-        headers["Location"] = rewriting.link(headers["Location"], upstream.prefix, upstream.hosts)
+        headers["Location"] = rewriting.link(headers["Location"], upstream.prefix, hosts)
     began = b""
     if _is_page(headers) and request.method != "HEAD":
         began, is_whole = await _beginning(answer)
         if is_whole:
             headers.popall("Content-Length", None)
-            page = rewriting.html(began, upstream.prefix, upstream.hosts)
+            page = rewriting.html(began, upstream.prefix, hosts)
             return web.Response(status=answer.status, reason=answer.reason, headers=headers, body=page)
     response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=headers)
     await response.prepare(request)

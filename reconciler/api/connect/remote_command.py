@@ -7,7 +7,7 @@ piece under way.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
@@ -57,19 +57,19 @@ def options_of(query: options.Query) -> StreamOptions:
 async def serve_websocket(request: web.BaseRequest, wanted: StreamOptions, open_session: Opening) -> web.StreamResponse:
     """What keeps the program from running is told on the error channel to those who understand it, else with a status code."""
     chosen = websockets.chosen(request, websockets.PROTOCOLS)
-    session = await open_session() if chosen.version < 5 else None  # refused with a status code
-    socket = await websockets.opened(request, chosen.name)
-    client = websockets.Channels(socket, chosen)
-    try:
-        await client.send(STDOUT if wanted.stdout else STDERR if wanted.stderr else ERROR, b"")  # that the connection stands
-        session = session or await open_session()
-    except NotStarted as error:
-        refused = errors.StatusError(500, "InternalError", f"Internal error occurred: unable to upgrade connection: {error}")
-        with contextlib.suppress(ConnectionError):
+    early = await open_session() if chosen.version < 5 else None  # refused with a status code
+    async with _closing(early):
+        socket = await websockets.opened(request, chosen.name)
+        client = websockets.Channels(socket, chosen)
+        try:
+            await client.send(STDOUT if wanted.stdout else STDERR if wanted.stderr else ERROR, b"")  # that the connection stands
+            session = early or await open_session()
+        except NotStarted as error:
+            refused = errors.StatusError(500, "InternalError", f"Internal error occurred: unable to upgrade connection: {error}")
             await _send_status(client, refused.status())
+        else:
+            await couple(client, session, wanted)
         await client.close()
-        return socket
-    await couple(client, session, wanted)
     return socket
 
 
@@ -81,16 +81,26 @@ async def serve_spdy(request: web.BaseRequest, wanted: StreamOptions, open_sessi
         detail = f"unable to upgrade: unable to negotiate protocol: client supports [{' '.join(offered)}], server accepts [{known}]"
         raise errors.StatusError(403, "Forbidden", detail)
     session = await open_session()
-    headers = {"Connection": "Upgrade", "Upgrade": "SPDY/3.1", **({"X-Stream-Protocol-Version": name} if name else {})}
-    client = SpdyClient(upgrade.Raw.switch(request, headers), wanted, SPDY_PROTOCOLS.get(name, 1))
-    try:
-        await client.opened()
-    except ConnectionError:
-        await client.close()
-        await session.close()
-    else:
-        await couple(client, session, wanted)
+    async with _closing(session):
+        headers = {"Connection": "Upgrade", "Upgrade": "SPDY/3.1", **({"X-Stream-Protocol-Version": name} if name else {})}
+        client = SpdyClient(upgrade.Raw.switch(request, headers), wanted, SPDY_PROTOCOLS.get(name, 1))
+        try:
+            await client.opened()
+            await couple(client, session, wanted)
+        finally:
+            await client.close()
     return upgrade.Switched()
+
+
+@contextlib.asynccontextmanager
+async def _closing(session: Session | None) -> AsyncIterator[None]:
+    """Whatever happens, the session ends; that the client is gone is nothing to tell."""
+    try:
+        with contextlib.suppress(ConnectionError):
+            yield
+    finally:
+        if session is not None:
+            await session.close()
 
 
 class SpdyClient:
@@ -126,14 +136,16 @@ class SpdyClient:
         await self._streams[channel].write(data)
 
     async def close(self) -> None:
-        for number in (STDOUT, STDERR, ERROR):
-            if number in self._streams:
-                with contextlib.suppress(ConnectionError):
-                    await self._streams[number].end()
-        await self._connection.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            with contextlib.suppress(ConnectionError):
+                for number in (STDOUT, STDERR, ERROR):
+                    if number in self._streams:
+                        await self._streams[number].end()
+            await self._connection.close()
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _accept(self, stream: spdy.Stream) -> bool:
         number = self._NUMBERS.get(stream.headers.get("streamtype", ""))
@@ -160,21 +172,16 @@ class SpdyClient:
 
 
 async def couple(client: Client, session: Session, wanted: StreamOptions) -> None:
-    """Until the program ends or the client goes; both are closed then."""
-    try:
-        async with limits.idle() as idle:
-            coupling = _Coupling(client, session, wanted, idle)
-            tasks = [asyncio.create_task(work) for work in (coupling.inward(), coupling.outward(), _keep_asking(client))]
-            try:
-                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-    finally:
-        await session.close()
-        with contextlib.suppress(ConnectionError):
-            await client.close()
+    """Until the program ends or the client goes; the session is closed then."""
+    async with _closing(session), limits.idle() as idle:
+        coupling = _Coupling(client, session, wanted, idle)
+        tasks = [asyncio.create_task(work) for work in (coupling.inward(), coupling.outward(), _keep_asking(client))]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _keep_asking(client: Client) -> None:

@@ -116,5 +116,9 @@ class Socket:
         if self._writer.can_write_eof():
             self._writer.write_eof()
 
-    async def close(self) -> None:
+    def shut(self) -> None:
+        """Close without waiting, as cleaning up does that may itself be cancelled."""
         self._writer.close()
+
+    async def close(self) -> None:
+        self.shut()
