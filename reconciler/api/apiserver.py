@@ -58,7 +58,7 @@ class ApiServer:
         self.objects = objects.Objects(
             journal,
             self.cache,
-            order.chain(mount_tokens=settings.mount_tokens, schemas=self.schemas, asked=asked, authoriser=self.rbac),
+            order.chain(mount_tokens=settings.mount_tokens, decoder=self.decoder, asked=asked, authoriser=self.rbac),
             self.decoder,
             ownership.Owners(self.schemas),
             self.services,

@@ -21,22 +21,20 @@ EXEMPT = frozenset(
 )
 
 
-def matches(attributes: Attributes, obj: meta.Obj, match: Mapping[str, Any]) -> bool:
-    """Whether a policy's matchConstraints or a binding's matchResources are about this write."""
-    equivalent = match.get("matchPolicy", "Equivalent") == "Equivalent"
-    found = match.get("resourceRules") or ()
-    if found and not any(_version(rule, attributes, equivalent) for rule in found):
-        return False
-    if any(_version(rule, attributes, equivalent) for rule in match.get("excludeResourceRules") or ()):
-        return False
-    return selects(attributes, obj, match)
+def matched(attributes: Attributes, obj: meta.Obj, match: Mapping[str, Any]) -> Version | None:
+    """The version in which a policy's matchConstraints or a binding's matchResources are about this write, if they are."""
+    if any(_version(rule, attributes, _is_equivalent(match)) for rule in match.get("excludeResourceRules") or ()):
+        return None
+    rules = match.get("resourceRules") or ()
+    found = version_matched(attributes, match, rules) if rules else attributes.call.version
+    return found if found is not None and selects(attributes, obj, match) else None
 
 
-def version_matched(attributes: Attributes, webhook: Mapping[str, Any]) -> Version | None:
-    """The version in which a webhook's rules want to see this write; None where they are about others."""
+def version_matched(attributes: Attributes, match: Mapping[str, Any], rules: Sequence[Mapping[str, Any]]) -> Version | None:
+    """The version in which rules want to see this write; None where they are about others."""
     own, other = None, None
-    for rule in webhook.get("rules") or ():
-        found = _version(rule, attributes, webhook.get("matchPolicy", "Equivalent") == "Equivalent")
+    for rule in rules:
+        found = _version(rule, attributes, _is_equivalent(match))
         if found is attributes.call.version:
             own = found
         other = other or found
@@ -46,6 +44,10 @@ def version_matched(attributes: Attributes, webhook: Mapping[str, Any]) -> Versi
 def selects(attributes: Attributes, obj: meta.Obj, match: Mapping[str, Any]) -> bool:
     """Whether namespaceSelector and objectSelector are about this write."""
     return _in_namespace(attributes, obj, match.get("namespaceSelector")) and _selected(attributes, obj, match.get("objectSelector"))
+
+
+def _is_equivalent(match: Mapping[str, Any]) -> bool:
+    return bool(match.get("matchPolicy", "Equivalent") == "Equivalent")
 
 
 def is_exempt(attributes: Attributes) -> bool:

@@ -22,10 +22,10 @@ from reconciler.api.admission import (
 )
 from reconciler.api.admission.chain import Chain
 from reconciler.api.auth import rbac
-from reconciler.model.schema import Schemas
+from reconciler.api.decoding import Decoder
 
 
-def chain(*, mount_tokens: bool, schemas: Schemas, asked: webhooks.Webhooks, authoriser: rbac.Rbac) -> Chain:
+def chain(*, mount_tokens: bool, decoder: Decoder, asked: webhooks.Webhooks, authoriser: rbac.Rbac) -> Chain:
     mutating_webhook, validating_webhook = webhooks.plugins(asked)
     return Chain(
         (
@@ -45,7 +45,7 @@ def chain(*, mount_tokens: bool, schemas: Schemas, asked: webhooks.Webhooks, aut
             default_classes.INGRESS,
             role_escalation.plugin(authoriser),
             definition_terminating.PLUGIN,
-            mutating_policy.plugin(schemas),
+            mutating_policy.plugin(decoder),
             mutating_webhook,
             validating_policy.PLUGIN,
             validating_webhook,

@@ -15,29 +15,37 @@ from reconciler.model import meta, selectors
 from reconciler.model.cel import authorizer
 from reconciler.model.cel.errors import Failed
 from reconciler.model.cel.program import Program
+from reconciler.model.kind import Version
 
 COMPILED_KEPT = 512
 GROUP = "admissionregistration.k8s.io"
+NO_PARAMS = "failed to configure binding: no params found for policy binding with `Deny` parameterNotFoundAction"
 VALIDATING, MUTATING = f"validatingadmissionpolicies.{GROUP}", f"mutatingadmissionpolicies.{GROUP}"
 BINDINGS = {VALIDATING: f"validatingadmissionpolicybindings.{GROUP}", MUTATING: f"mutatingadmissionpolicybindings.{GROUP}"}
 
 
-class Misconfigured(Exception):
-    """A binding whose parameters are not there."""
-
-
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A policy that applies to a write through one binding."""
+    """A policy that applies to a write through one binding and, where it has parameters, one of them.
+
+    `version` is the form of the object that the policy's rules are about; `problem` says why it cannot be evaluated.
+    """
 
     policy: meta.Obj
     binding: meta.Obj
     compiled: admission_cel.Compiled
-    variables: dict[str, Any]
+    version: Version
+    params: meta.Obj | None = None
+    problem: str = ""
 
     @property
     def fails_closed(self) -> bool:
         return bool(meta.spec(self.policy).get("failurePolicy", "Fail") == "Fail")
+
+    def variables(self, attributes: Attributes, obj: meta.Obj) -> dict[str, Any]:
+        """What the expressions may name; `obj` is in the hub version."""
+        given = _variables(attributes, obj, self.version)
+        return _lazily(self.compiled, {**given, "params": self.params})
 
 
 class Compiler:
@@ -66,9 +74,7 @@ class _Keyed:
         return isinstance(other, _Keyed) and self.key == other.key
 
 
-def bound(
-    attributes: Attributes, obj: meta.Obj, compiler: Compiler, kind: str
-) -> Iterator[tuple[meta.Obj, meta.Obj, Bound | Misconfigured]]:
+def bound(attributes: Attributes, obj: meta.Obj, compiler: Compiler, kind: str) -> Iterator[Bound]:
     """Every policy and binding of `kind` that a write is subject to, once per parameter."""
     policies = attributes.cache.shelf(kind)
     if not policies.items or matching.is_exempt(attributes):
@@ -77,35 +83,33 @@ def bound(
     for _, item in policies.in_order():
         policy = item.obj
         mine = [one for one in bindings if meta.spec(one).get("policyName") == meta.name(policy)]
-        if not mine or not matching.matches(attributes, obj, meta.spec(policy).get("matchConstraints") or {}):
-            continue
-        for binding in mine:
-            if matching.matches(attributes, obj, meta.spec(binding).get("matchResources") or {}):
-                yield from _with_params(attributes, obj, compiler, policy, binding)
+        version = matching.matched(attributes, obj, meta.spec(policy).get("matchConstraints") or {}) if mine else None
+        for binding in mine if version is not None else ():
+            if matching.matched(attributes, obj, meta.spec(binding).get("matchResources") or {}) is not None:
+                yield from _with_params(attributes, Bound(policy, binding, compiler.of(policy), version))  # type: ignore[arg-type]
 
 
-def _with_params(
-    attributes: Attributes, obj: meta.Obj, compiler: Compiler, policy: meta.Obj, binding: meta.Obj
-) -> Iterator[tuple[meta.Obj, meta.Obj, Bound | Misconfigured]]:
-    compiled, given = compiler.of(policy), _variables(attributes, obj)
-    param_kind = meta.spec(policy).get("paramKind")
-    reference = meta.spec(binding).get("paramRef")
-    if not param_kind or not reference:
-        yield policy, binding, Bound(policy, binding, compiled, _lazily(compiled, {**given, "params": None}))
+def _with_params(attributes: Attributes, one: Bound) -> Iterator[Bound]:
+    kind, reference = meta.spec(one.policy).get("paramKind"), meta.spec(one.binding).get("paramRef")
+    if not kind:
+        yield one
         return
-    found = _params(attributes, param_kind, reference)
+    found_kind = _kind_id(attributes, kind)
+    if found_kind is None:
+        named = f"{kind['apiVersion']}, Kind={kind['kind']}"
+        problem = f"failed to configure policy: failed to find resource referenced by paramKind: '{named}'"
+        yield replace(one, problem=problem)
+        return
+    if not reference:
+        yield one
+        return
+    found = _params(attributes, *found_kind, reference)
     if not found and reference.get("parameterNotFoundAction") == "Deny":
-        problem = "failed to configure binding: no params found for policy binding with `Deny` parameterNotFoundAction"
-        yield policy, binding, Misconfigured(problem)
-    for params in found:
-        yield policy, binding, Bound(policy, binding, compiled, _lazily(compiled, {**given, "params": params}))
+        yield replace(one, problem=NO_PARAMS)
+    yield from (replace(one, params=params) for params in found)
 
 
-def _params(attributes: Attributes, kind: Mapping[str, str], reference: Mapping[str, Any]) -> list[meta.Obj]:
-    found = _kind_id(attributes, kind)
-    if found is None:
-        return []
-    kind_id, is_namespaced = found
+def _params(attributes: Attributes, kind_id: str, is_namespaced: bool, reference: Mapping[str, Any]) -> list[meta.Obj]:
     namespace = (reference.get("namespace") or attributes.call.namespace) if is_namespaced else ""
     if reference.get("name"):
         item = attributes.cache.get(kind_id, namespace, reference["name"])
@@ -128,13 +132,13 @@ def _kind_id(attributes: Attributes, wanted: Mapping[str, str]) -> tuple[str, bo
     return None
 
 
-def _variables(attributes: Attributes, obj: meta.Obj) -> dict[str, Any]:
-    call = attributes.call
+def _variables(attributes: Attributes, obj: meta.Obj, version: Version) -> dict[str, Any]:
+    call, old = attributes.call, attributes.old
     is_delete = attributes.operation == "DELETE"
     namespace = attributes.cache.get("namespaces", "", call.namespace) if call.namespace else None
     return {
-        "object": None if is_delete else obj,
-        "oldObject": attributes.old,
+        "object": None if is_delete else version.from_hub(obj),
+        "oldObject": version.from_hub(old) if old is not None else None,
         "namespaceObject": namespace.obj if namespace is not None else None,
         "request": lambda: _request(attributes),
         "authorizer": lambda: _authorizer(attributes),
@@ -179,9 +183,9 @@ def _request(attributes: Attributes) -> dict[str, Any]:
     return {**{key: value for key, value in asked.items() if key not in ("object", "oldObject")}, "userInfo": info}
 
 
-def are_met(attributes: Attributes, obj: meta.Obj, compiled: admission_cel.Compiled) -> bool:
+def are_met(attributes: Attributes, obj: meta.Obj, version: Version, compiled: admission_cel.Compiled) -> bool:
     """Whether the match conditions of a webhook hold. Raises Failed with the condition that could not be told."""
-    given = {**_variables(attributes, obj), "params": None}
+    given = {**_variables(attributes, obj, version), "params": None}
     return all(evaluated(condition, given) for condition in compiled.conditions)
 
 
@@ -202,9 +206,9 @@ def _lazily(compiled: admission_cel.Compiled, given: dict[str, Any]) -> dict[str
     return everything
 
 
-def is_concerned(one: Bound) -> bool:
+def is_concerned(one: Bound, variables: dict[str, Any]) -> bool:
     """Whether the match conditions hold. Raises Failed with the condition that could not be told."""
-    return all(evaluated(condition, one.variables) for condition in one.compiled.conditions)
+    return all(evaluated(condition, variables) for condition in one.compiled.conditions)
 
 
 def evaluated(program: Program, variables: dict[str, Any]) -> Any:

@@ -19,37 +19,37 @@ class ValidatingAdmissionPolicy:
 
     def validate(self, attributes: Attributes, obj: meta.Obj) -> None:
         """Raises StatusError with the first refusal."""
-        for policy, binding, one in policies.bound(attributes, obj, self._compiler, policies.VALIDATING):
-            if isinstance(one, policies.Misconfigured):
-                if meta.spec(policy).get("failurePolicy", "Fail") == "Fail":
-                    self._act(attributes, policy, binding, str(one), "Invalid")
+        for one in policies.bound(attributes, obj, self._compiler, policies.VALIDATING):
+            if one.problem:
+                if one.fails_closed:
+                    self._act(attributes, one, one.problem, "Invalid")
                 continue
-            for message, reason in self._failures(one):
-                self._act(attributes, policy, binding, message, reason)
+            for message, reason in self._failures(one, one.variables(attributes, obj)):
+                self._act(attributes, one, message, reason)
 
-    def _failures(self, one: policies.Bound) -> list[tuple[str, str]]:
+    def _failures(self, one: policies.Bound, variables: dict[str, Any]) -> list[tuple[str, str]]:
         """(message, reason) of every validation that does not hold."""
         found = []
         try:
-            if not policies.is_concerned(one):
+            if not policies.is_concerned(one, variables):
                 return []
         except Failed as failure:
             return [(str(failure), "Invalid")] if one.fails_closed else []
         for raw, rule, message in one.compiled.validations:
             try:
-                if policies.evaluated(rule, one.variables) is True:
+                if policies.evaluated(rule, variables) is True:
                     continue
             except Failed as failure:
                 if one.fails_closed:
                     found.append((str(failure), "Invalid"))
                 continue
-            found.append((_message(raw, rule, message, one.variables), str(raw.get("reason") or "Invalid")))
+            found.append((_message(raw, rule, message, variables), str(raw.get("reason") or "Invalid")))
         return found
 
-    def _act(self, attributes: Attributes, policy: meta.Obj, binding: meta.Obj, message: str, reason: str) -> None:
+    def _act(self, attributes: Attributes, one: policies.Bound, message: str, reason: str) -> None:
         """Do what the binding says about a failure."""
-        actions = meta.spec(binding).get("validationActions") or ()
-        named = f"ValidatingAdmissionPolicy '{meta.name(policy)}' with binding '{meta.name(binding)}'"
+        actions = meta.spec(one.binding).get("validationActions") or ()
+        named = f"ValidatingAdmissionPolicy '{meta.name(one.policy)}' with binding '{meta.name(one.binding)}'"
         if "Warn" in actions:
             attributes.call.warn(f"Validation failed for {named}: {message}")
         if "Deny" in actions:

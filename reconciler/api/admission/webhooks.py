@@ -122,7 +122,7 @@ class Webhooks:
         key = {"metadata": {"uid": f"{meta.uid(hook.configuration)}/{hook.name}", "generation": meta.generation(hook.configuration)}}
         spec = {"spec": {"matchConditions": hook.webhook["matchConditions"]}}
         try:
-            return policies.are_met(attributes, obj, self._conditions.of({**key, **spec}))
+            return policies.are_met(attributes, obj, hook.version, self._conditions.of({**key, **spec}))
         except Failed as failure:
             if hook.fails_closed:
                 raise attributes.call.forbidden(str(failure)) from None
@@ -173,7 +173,7 @@ def _hooks(attributes: Attributes, obj: meta.Obj, kind: str) -> Iterator[Hook]:
     """The webhooks whose rules and selectors are about a write, in order."""
     for _, item in attributes.cache.shelf(kind).in_order():
         for webhook in item.obj.get("webhooks") or ():
-            version = matching.version_matched(attributes, webhook)
+            version = matching.version_matched(attributes, webhook, webhook.get("rules") or ())
             if version is not None and matching.selects(attributes, obj, webhook):
                 yield Hook(item.obj, webhook, version)
 
