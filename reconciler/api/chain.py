@@ -150,7 +150,7 @@ class Chain:
         connection = request.protocol
         found: User | None = connection.user  # type: ignore[attr-defined]
         if found is None:
-            raise authentication.unauthorized()
+            raise connection.refusal or authentication.unauthorized()  # type: ignore[attr-defined]
         return found
 
     async def _resource(

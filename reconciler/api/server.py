@@ -22,6 +22,8 @@ from reconciler.api.auth import authentication, certificates, kubeconfigs
 from reconciler.api.backend import NodeBackend
 from reconciler.api.calls import User
 from reconciler.api.connect import connecting
+from reconciler.kit import clock as clocks
+from reconciler.model import errors
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +32,7 @@ CONNECTIONS_WAITING = 1024
 KEEP_ALIVE_SECONDS = 300.0
 STOP_SECONDS = 5.0
 RENEWAL_CHECK_SECONDS = 3600.0
+NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME: authentication looks at the dates, and can say what is wrong
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,14 +48,20 @@ class Listen:
 class Connection(web_protocol.RequestHandler):
     """One client connection; who is at its other end is asked once."""
 
-    __slots__ = ("_lost", "user")
+    __slots__ = ("_lost", "refusal", "time", "user")
 
+    time: clocks.Clock
     user: User | None
+    refusal: errors.StatusError | None  # why it is nobody's
     _lost: "asyncio.Future[None]"
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self.user = authentication.of_connection(transport)
+        self.user = self.refusal = None
+        try:
+            self.user = authentication.of_connection(transport, certificates.known_time(self.time.now()))
+        except errors.StatusError as error:
+            self.refusal = error
         self._lost = self._loop.create_future()
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -68,8 +77,12 @@ class Connection(web_protocol.RequestHandler):
 class _Http(web.Server):
     """Makes our connections rather than aiohttp's own."""
 
+    time: clocks.Clock
+
     def __call__(self) -> web_protocol.RequestHandler:
-        return Connection(self, loop=self._loop, **self._kwargs)
+        made = Connection(self, loop=self._loop, **self._kwargs)
+        made.time = self.time
+        return made
 
 
 class HttpServer:
@@ -123,6 +136,7 @@ class HttpServer:
             max_line_size=HEADERS_MOST_BYTES,
             request_factory=_request,
         )
+        self._http.time = self.server.time
         loop = asyncio.get_running_loop()
         tcp = await loop.create_server(self._http, self.listen.host, self.listen.port, ssl=self._tls, backlog=CONNECTIONS_WAITING)
         self._listeners.append(tcp)
@@ -165,6 +179,7 @@ class HttpServer:
         self._tls.load_cert_chain(pair.certificate, pair.key)
         self._tls.load_verify_locations(cadata=self.authority.pem.decode())
         self._tls.verify_mode = ssl.CERT_OPTIONAL
+        self._tls.verify_flags |= NO_CHECK_TIME
         self._tls.set_alpn_protocols(["http/1.1"])
 
     async def renew_certificates(self) -> None:

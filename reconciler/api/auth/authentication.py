@@ -9,6 +9,7 @@ import hmac
 import logging
 import os
 import socket
+import ssl
 import struct
 from asyncio import BaseTransport
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.api.calls import User
+from reconciler.kit import clock as clocks
 from reconciler.model import errors
 
 log = logging.getLogger(__name__)
@@ -27,15 +29,26 @@ TOKENS_MOST = 10_000
 _PEER = struct.Struct("3i")  # pid, uid, gid of SO_PEERCRED
 
 
-def of_connection(transport: BaseTransport) -> User | None:
-    """The user that a TLS client certificate or a unix socket's peer stands for."""
+def of_connection(transport: BaseTransport, now: float) -> User | None:
+    """The user that a TLS client certificate or a unix socket's peer stands for. Raises StatusError 401 for an expired one."""
     certificate = transport.get_extra_info("peercert")
     if certificate:
+        _check_dates(certificate, now)
         return _of_certificate(certificate)
     connection = transport.get_extra_info("socket")
     if connection is not None and connection.family == socket.AF_UNIX:
         return _of_peer(connection)
     return None
+
+
+def _check_dates(certificate: Mapping[str, object], now: float) -> None:
+    """The TLS layer does not look at them, for it could only hang up, and nobody would know why."""
+    begins, ends = (ssl.cert_time_to_seconds(str(certificate[field])) for field in ("notBefore", "notAfter"))
+    if begins <= now <= ends:
+        return
+    at = clocks.rfc3339(now)
+    words = f"is after {clocks.rfc3339(ends)}" if now > ends else f"is before {clocks.rfc3339(begins)}"
+    raise unauthorized(f"x509: certificate has expired or is not yet valid: current time {at} {words}; fetch the kubeconfig again")
 
 
 def _of_certificate(certificate: Mapping[str, object]) -> User | None:
@@ -90,8 +103,8 @@ class Tokens:
         return found
 
 
-def unauthorized() -> errors.StatusError:
-    return errors.StatusError(401, "Unauthorized", "Unauthorized")
+def unauthorized(why: str = "Unauthorized") -> errors.StatusError:
+    return errors.StatusError(401, "Unauthorized", why)
 
 
 def of_header(authorization: str, tokens: Tokens, accounts: Callable[[str], User | None] = lambda _: None) -> User | None:

@@ -30,6 +30,10 @@ MASTERS = "system:masters"
 ADMIN = "kubernetes-admin"
 
 
+def known_time(now: float) -> float:
+    return max(now, EARLIEST)
+
+
 class Unusable(Exception):
     """A certificate or key cannot be used; the message says which file and what to do."""
 
@@ -119,7 +123,7 @@ class Authority:
         return builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
     def _now(self) -> datetime.datetime:
-        return datetime.datetime.fromtimestamp(max(self._time.now(), EARLIEST), datetime.UTC)
+        return datetime.datetime.fromtimestamp(known_time(self._time.now()), datetime.UTC)
 
     def _make(self) -> None:
         key = ec.generate_private_key(ec.SECP256R1())

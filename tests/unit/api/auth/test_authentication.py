@@ -1,11 +1,14 @@
 """Tokens and certificates to users."""
 
 import pathlib
+from typing import Any
 
 import pytest
 
 from reconciler.api.auth import authentication
 from reconciler.api.calls import User
+from reconciler.kit import clock as clocks
+from reconciler.model import errors
 
 
 def tokens(tmp_path: pathlib.Path, text: str) -> authentication.Tokens:
@@ -32,3 +35,32 @@ def test_a_certificate_names_its_user() -> None:
     found = authentication._of_certificate({"subject": subject})
     assert found == User("kubernetes-admin", ("system:masters", "system:authenticated"))
     assert authentication._of_certificate({"subject": ((("organizationName", "system:masters"),),)}) is None
+
+
+class Transport:
+    """A TLS connection with a certificate of these dates."""
+
+    def __init__(self, begins: str, ends: str) -> None:
+        self._certificate = {"subject": ((("commonName", "jane"),),), "notBefore": begins, "notAfter": ends}
+
+    def get_extra_info(self, name: str) -> Any:
+        return self._certificate if name == "peercert" else None
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends", "words"),
+    [
+        ("Jan  1 00:00:00 2026 GMT", "Jan  1 00:00:00 2027 GMT", ""),
+        ("Jan  1 00:00:00 2025 GMT", "Jan  1 00:00:00 2026 GMT", "is after 2026-01-01T00:00:00Z"),
+        ("Jan  1 00:00:00 2027 GMT", "Jan  1 00:00:00 2028 GMT", "is before 2027-01-01T00:00:00Z"),
+    ],
+)
+def test_dates_of_certificates(begins: str, ends: str, words: str) -> None:
+    transport: Any = Transport(begins, ends)
+    now = clocks.parse_rfc3339("2026-06-01T00:00:00Z")
+    if not words:
+        assert authentication.of_connection(transport, now) == User("jane", ("system:authenticated",))
+        return
+    with pytest.raises(errors.StatusError, match=f"expired or is not yet valid.*{words}") as refusal:
+        authentication.of_connection(transport, now)
+    assert refusal.value.code == 401
