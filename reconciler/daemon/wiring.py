@@ -14,7 +14,7 @@ from reconciler.api import apiserver, publishing, server
 from reconciler.client import protocol, usage
 from reconciler.daemon import announcing, exposition, heap, introspection, late_node, machine, measuring, narrator, office, prometheus
 from reconciler.daemon.config import Config, ConfigError
-from reconciler.gitops import agent as gitops
+from reconciler.gitops import fleet as gitops
 from reconciler.kit import clock as clocks
 from reconciler.kit import tasks
 from reconciler.loop import cache as caches
@@ -210,11 +210,12 @@ class Daemon:
         shown = pages.Pages(lambda: self.cache.by("pods", view.NODE, made.name), container_logs, machine.log_root(self.config))
         return kubelet.Kubelet(made.name, made.runtime, container_logs, shown)
 
-    def _follow_folder(self) -> gitops.Agent | None:
+    def _follow_folder(self) -> gitops.Fleet | None:
         if self.config.folder is None:
             return None
         performers = self.performers(self.client("reconciler-gitops"), "the folder")
-        made = gitops.Agent(self.cache, self.clock, self.api.schemas, performers, self.config.folder.absolute(), tell=self.say)
+        root = self.config.folder.absolute()
+        made = gitops.Fleet(self.cache, self.clock, self.api.schemas, performers, root, self.config.data_dir, tell=self.say)
         self.tasks.start(made.run(), "folder")
         return made
 

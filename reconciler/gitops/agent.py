@@ -66,6 +66,7 @@ class Agent:
         name: str = "default",
         is_own: bool = True,
         claims: gitops.Claims | None = None,
+        released: Callable[[Sequence[Identity]], None] = lambda identities: None,
         tell: Callable[[str], None] = lambda line: None,
         pace: Pace = Pace(),
     ) -> None:
@@ -88,6 +89,8 @@ class Agent:
         self._resolver = wanted.Resolver(cache.roster)
         self._spec = sync.Spec(path=str(root))
         self._claims = claims or gitops.Claims()
+        self._released = released
+        self._notice = ""
         self._look: source.Look | None = None
         self._halt: report.Halt | None = None
         # What became of it.
@@ -122,6 +125,7 @@ class Agent:
                 await self._settle()
         finally:
             info.close()
+            self._cache.unsubscribe(self._changed)
             self._source.close()
 
     async def synced(self) -> None:
@@ -131,6 +135,33 @@ class Agent:
     def report(self) -> Sequence[Mapping[str, Any]]:
         """How each Sync stands, for `reconciler status`."""
         return [self._publisher.shown()]
+
+    # What the other Syncs and the fleet ask of it.
+
+    def wants(self, identity: Identity) -> bool:
+        """Whether this Sync may want an object; it may as long as it does not know."""
+        if not self._first.is_set() or self._halt is not None:
+            return True
+        return identity in self._wanted.documents or identity in self._wanted.disputed
+
+    def reconsider(self, identities: Iterable[Identity]) -> None:
+        """Look again at objects that another Sync lets go of."""
+        self._touch(identity for identity in identities if identity in self._wanted.documents)
+
+    def notice(self, text: str) -> None:
+        """Say why the source is not as new as it should be; "" when it is."""
+        if text != self._notice:
+            self._notice = text
+            self._woken.set()
+
+    async def retire(self) -> bool:
+        """Delete what this Sync applied and no other wants; whether nothing is left of it."""
+        if self._cache.roster is not self._roster:
+            return False
+        self._spec = self._spec.model_copy(update={"suspend": True})
+        decision = gitops.farewell(self._context())
+        outcome = await self._performer.run(decision.todo, self._wanted, self._roster)
+        return not outcome.refused
 
     # What wakes it.
 
@@ -293,6 +324,7 @@ class Agent:
             self._warnings.pop(identity, None)
         if gone:
             self._touch(self._waiting)
+            self._released(sorted(gone))
         if gone or self._kept or not self._first.is_set():
             self._prune_at = self._clock.monotonic() + self._pace.prune_seconds
 
@@ -419,7 +451,7 @@ class Agent:
         waits = [waiting.on for waiting in self._waiting.values()]
         waits += [f"the definition of {document.body['kind']} ({document.source})" for document in self._wanted.undefined]
         facts = report.Facts(
-            halt=self._halt,
+            halt=report.Halt("SourceUnreachable", self._notice) if self._halt is not None and self._notice else self._halt,
             commit=self._look.commit if self._look is not None else "",
             documents=self._wanted.count,
             problems=problems,
@@ -430,6 +462,7 @@ class Agent:
             faults=self._standing.faults(self._roster),
             is_late=self._clock.monotonic() >= self._changed_at + self._spec.health_timeout_seconds,
             is_suspended=self._spec.suspend,
+            notice=self._notice,
             changes=tuple(self._changes),
         )
         self._changes.clear()

@@ -144,6 +144,17 @@ def prunes(context: Context, unsure: frozenset[str] = frozenset(), closed: tuple
     return Decision(plan.Plan(waves.backwards(deletes, context.roster)), kept=tuple(kept))
 
 
+def farewell(context: Context) -> Decision:
+    """The deletions of everything that a Sync applied and no other wants, for when it is deleted itself."""
+    deletes = []
+    for identity, obj in owned(context.view, context.roster, context.sync):
+        is_kept = meta.annotations(obj).get(marks.PRUNE) == "disabled" or context.claims.other(context.sync, identity)
+        if not is_kept and not meta.is_deleting(obj):
+            why = f"Sync {context.sync} is deleted"
+            deletes.append(plan.Delete(kind=identity.kind, namespace=identity.namespace, name=identity.name, why=why, uid=meta.uid(obj)))
+    return Decision(plan.Plan(waves.backwards(deletes, context.roster)))
+
+
 def owned(view: View, roster: Roster, sync: str) -> Iterator[tuple[Identity, meta.Obj]]:
     """Every live object that the Sync keeps, through the label index."""
     selector = selectors.from_labels({marks.SYNC: sync})

@@ -50,8 +50,30 @@ class HealthRule(_Model):
     degraded: str = pydantic.Field(default="", description="True when it will not become so by itself.")
 
 
+class SecretName(_Model):
+    namespace: str = ""
+    name: str = ""
+
+
+class Git(_Model):
+    """A repository elsewhere. Of commit, semver, tag and branch the first that is given counts."""
+
+    url: str = ""
+    branch: str = ""
+    tag: str = ""
+    semver: str = pydantic.Field(default="", description="A range of versions; the highest tag in it is followed.")
+    commit: str = ""
+    interval_seconds: int = pydantic.Field(default=60, ge=1, description="How often the repository is asked.")
+    secret: SecretName = pydantic.Field(default=SecretName(), description="With identity and known_hosts, or username and password.")
+    signers: SecretName = pydantic.Field(
+        default=SecretName(), description="With allowed_signers or *.asc: who must have signed the commits."
+    )
+    webhook: SecretName = pydantic.Field(default=SecretName(), description="With token: what calls of the webhook are signed with.")
+
+
 class Spec(_Model):
-    path: str = pydantic.Field(default="", description="The folder whose documents are kept applied.")
+    path: str = pydantic.Field(default="", description="The folder whose documents are kept applied; with git one within the repository.")
+    git: Git = Git()
     target_namespace: str = pydantic.Field(default="", description="Where all namespaced objects go, whatever their documents say.")
     suspend: bool = pydantic.Field(default=False, description="Leave everything as it is.")
     prune: bool = pydantic.Field(default=True, description="Delete what disappears from the folder.")

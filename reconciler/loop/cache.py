@@ -109,6 +109,10 @@ class Cache(Snapshot):
         """Call `callback` whenever the revision of some kind has grown and its changes were delivered."""
         self._advanced.append(callback)
 
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        """Never call `subscriber` again."""
+        self._subscribers = {kind: [one for one in some if one != subscriber] for kind, some in self._subscribers.items()}
+
     def _wanted(self, roster: Roster) -> set[str]:
         served = {kind.id for kind in roster if "watch" in kind.verbs and "list" in kind.verbs}
         return served if self._declared is None else served & self._declared

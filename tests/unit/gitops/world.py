@@ -9,7 +9,7 @@ from typing import Any
 from reconciler import kinds
 from reconciler.api import apiserver
 from reconciler.client import protocol
-from reconciler.gitops import agent, sync, wanted
+from reconciler.gitops import agent, fleet, sync, wanted
 from reconciler.kit import clock as clocks
 from reconciler.kit import tasks
 from reconciler.loop import cache as caches
@@ -46,11 +46,14 @@ class World:
             return await api.perform(action, origin)
 
         performers: dict[type, perform.Performer] = {plan.Patch: counted, plan.Delete: counted, plan.Emit: recorder.perform}
-        self.agent = agent.Agent(self.cache, self.clock, self.api.schemas, performers, self.root, tell=self.told.append, pace=PACE)
+        self.agent = self._follow(performers)
         self._tasks.start(self.cache.run(), "cache")
         self._tasks.start(recorder.run(), "events")
         self._tasks.start(self.agent.run(), "gitops")
         await self.agent.synced()
+
+    def _follow(self, performers: dict[type, perform.Performer]) -> agent.Agent | fleet.Fleet:
+        return agent.Agent(self.cache, self.clock, self.api.schemas, performers, self.root, tell=self.told.append, pace=PACE)
 
     async def stop(self) -> None:
         await self._tasks.close()
@@ -123,13 +126,39 @@ class World:
         return list(self.agent.report()[0]["errors"])
 
 
+class FleetWorld(World):
+    """With every Sync object followed, not only the folder."""
+
+    agent: fleet.Fleet
+
+    def _follow(self, performers: dict[type, perform.Performer]) -> fleet.Fleet:
+        data_dir = self.root.parent / "data"
+        return fleet.Fleet(self.cache, self.clock, self.api.schemas, performers, self.root, data_dir, tell=self.told.append, pace=PACE)
+
+    def report(self, name: str) -> Any:
+        return next((one for one in self.agent.report() if one["name"] == name), None)
+
+
+@contextlib.asynccontextmanager
+async def following(root: pathlib.Path) -> AsyncIterator[FleetWorld]:
+    world = FleetWorld(root)
+    async with _started(world):
+        yield world
+
+
 @contextlib.asynccontextmanager
 async def running(root: pathlib.Path) -> AsyncIterator[World]:
     world = World(root)
+    async with _started(world):
+        yield world
+
+
+@contextlib.asynccontextmanager
+async def _started(world: World) -> AsyncIterator[None]:
     await world.api.start()
     await world.start()
     try:
-        yield world
+        yield
     finally:
         await world.stop()
         await world.api.close()
