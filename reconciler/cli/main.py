@@ -21,6 +21,8 @@ VERBS = {
     "plan": "what a change would do: objects, pods, nodes, availability",
     "check": "validate a folder without a server; for continuous integration",
     "render": "print the documents of a folder as they would be applied, kustomizations built",
+    "history": "what a Sync applied, revision by revision",
+    "rollback": "apply an earlier revision until the folder changes",
     "explain": "what the controllers plan for an object and what they wait on",
     "why": "from a pod or a PID back to the file and line that caused it",
     "kubeconfig": "print the kubeconfig that kubectl needs",

@@ -45,6 +45,10 @@ class Folder(Protocol):
 
     def report(self) -> Sequence[Mapping[str, Any]]: ...
 
+    async def history(self, name: str) -> Sequence[Mapping[str, Any]]: ...
+
+    async def rollback(self, name: str, revision: int) -> int: ...
+
 
 class Introspection:
     """Answers by path; raises StatusError as the API does."""
@@ -84,6 +88,10 @@ class Introspection:
                 return await self.why_process(int(pid))
             case ("GET", "usage"):
                 return {"nodes": [_used(node) for source in self._measuring for node in await source.usage()]}
+            case ("GET", "history", sync):
+                return {"revisions": [dict(one) for one in await self._followed(sync).history(sync)]}
+            case ("POST", "rollback", sync):
+                return await self._rollback(sync, body)
             case ("POST", "snapshot"):
                 await self._snapshot(body)
                 return {}
@@ -155,6 +163,21 @@ class Introspection:
             "unhealthy": unhealthy,
             "notes": list(self._notes),
         }
+
+    def _followed(self, sync: str) -> Folder:
+        if self._folder is None or sync not in {str(one["name"]) for one in self._folder.report()}:
+            raise errors.not_found("syncs", "reconciler.dev", sync)
+        return self._folder
+
+    async def _rollback(self, sync: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        revision = body.get("revision", 0)
+        if not isinstance(revision, int) or revision < 0:
+            raise errors.bad_request("want the number of a revision, as the history shows it")
+        try:
+            return {"revision": await self._followed(sync).rollback(sync, revision)}
+        except KeyError:
+            known = f"revision {revision} is not kept" if revision else "no earlier revision was healthy: name one"
+            raise errors.bad_request(known) from None
 
     def _object(self, kind: str, namespace: str, name: str) -> meta.Obj:
         found = self._cache.roster.get(kind)

@@ -20,7 +20,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reconciler.gitops import health, intent, load, marks, metrics, patience, perform, publish, report, source, sync, wanted
+from reconciler.gitops import (
+    health,
+    history,
+    intent,
+    load,
+    marks,
+    metrics,
+    patience,
+    perform,
+    publish,
+    record,
+    remote,
+    report,
+    source,
+    sync,
+    wanted,
+)
 from reconciler.gitops import plan as gitops
 from reconciler.gitops.standing import Standing
 from reconciler.gitops.wanted import Identity
@@ -66,6 +82,7 @@ class Agent:
         name: str = "default",
         is_own: bool = True,
         claims: gitops.Claims | None = None,
+        kept: history.History | None = None,
         released: Callable[[Sequence[Identity]], None] = lambda identities: None,
         tell: Callable[[str], None] = lambda line: None,
         pace: Pace = Pace(),
@@ -79,6 +96,7 @@ class Agent:
         self._performer = perform.Performer(cache, schemas, performers, name)
         self._publisher = publish.Publisher(name, root, cache, clock, performers, tell, is_own=is_own)
         self._patience = patience.Patience()
+        self._tell = tell
         self._source = source.Source(root, clock, self._noticed)
         self._woken = asyncio.Event()
         self._first = asyncio.Event()
@@ -91,6 +109,7 @@ class Agent:
         self._claims = claims or gitops.Claims()
         self._released = released
         self._notice = ""
+        self._record = record.Record(name, kept)
         self._look: source.Look | None = None
         self._halt: report.Halt | None = None
         # What became of it.
@@ -112,6 +131,7 @@ class Agent:
     async def run(self) -> None:
         """Follow the folder until cancelled."""
         await self._cache.synced()
+        await self._record.start()
         self._roster = self._cache.roster
         self._take_settings()
         self._cache.subscribe([plan.EVERY_KIND], self._changed)
@@ -140,7 +160,7 @@ class Agent:
 
     def wants(self, identity: Identity) -> bool:
         """Whether this Sync may want an object; it may as long as it does not know."""
-        if not self._first.is_set() or self._halt is not None:
+        if not self._first.is_set() or self._halt is not None or self._spec.suspend:
             return True
         return identity in self._wanted.documents or identity in self._wanted.disputed
 
@@ -153,6 +173,19 @@ class Agent:
         if text != self._notice:
             self._notice = text
             self._woken.set()
+
+    async def revisions(self) -> Sequence[Mapping[str, Any]]:
+        """What was applied, the newest first."""
+        return [entry.wire() for entry in await self._record.entries()]
+
+    async def rollback(self, number: int = 0) -> int:
+        """Apply an earlier revision, 0 for the last healthy one, until the folder changes. Raises KeyError."""
+        number = number or await self._record.good()
+        found = self._look.scan.files if self._look is not None else {}
+        await self._record.back(number, found)
+        self._look_at = self._clock.monotonic()
+        self._woken.set()
+        return number
 
     async def retire(self) -> bool:
         """Delete what this Sync applied and no other wants; whether nothing is left of it."""
@@ -235,7 +268,9 @@ class Agent:
         """Until something wakes it or a deadline passes."""
         now = self._clock.monotonic()
         self._look_at = min(self._look_at, now + self._pace.rescan_seconds)
-        deadline = min(self._look_at, self._prune_at, self._tell_at, self._late_at(now), self._patience.next_deadline())
+        deadline = min(self._tell_at, self._late_at(now))
+        if not self._spec.suspend:
+            deadline = min(deadline, self._look_at, self._prune_at, self._patience.next_deadline())
         waits = [asyncio.ensure_future(self._woken.wait()), asyncio.ensure_future(self._clock.sleep(deadline - now))]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -277,6 +312,7 @@ class Agent:
         if self._clock.monotonic() >= self._prune_at:
             await self._prune()
         await self._publish(began)
+        await self._remember()
 
     async def _take_look(self) -> None:
         self._look_at = NEVER  # what happens from here on needs another look
@@ -287,8 +323,9 @@ class Agent:
         now = self._clock.monotonic()
         if look.scan.young:
             self._look_at = min(self._look_at, now + self._pace.young_seconds)
-        if self._files != look.scan.files or was_halted or not self._first.is_set() or self._resolver.target != self._spec.target_namespace:
-            self._files = look.scan.files
+        files = await self._record.files(look.scan.files)
+        if self._files != files or was_halted or not self._first.is_set() or self._resolver.target != self._spec.target_namespace:
+            self._files = files
             self._resolve()
         if was_halted and self._halt is None:
             self._prune_at = now + self._pace.prune_seconds
@@ -302,6 +339,7 @@ class Agent:
             self._halt = report.Halt("SourceEmpty", f"{self._root} holds no document, though it did before; nothing is deleted")
             return
         self._wanted = after
+        self._record.pending.update(record.touched(before.documents, after.documents))
         for identity, document in after.documents.items():
             old = before.documents.get(identity)
             if old is document:
@@ -424,6 +462,28 @@ class Agent:
             origin=self._source.origin,
         )
 
+    async def _remember(self) -> None:
+        """Write the history, and go back where the last revision has failed and the Sync says so."""
+        if self._record.pending and self._cache.roster is self._roster:
+            await self._record.add(self._wanted.documents, await self._entry())
+        status = self._publisher.status
+        ready = conditions.find([one.wire() for one in status.conditions], "Ready") or {}
+        outcomes = {"Applied": "Healthy", "ProblemsFound": "Refused", "HealthCheckFailed": "Failed"}
+        outcome = outcomes.get(str(ready.get("reason")), "Progressing")
+        message = "" if outcome == "Healthy" else str(ready.get("message", ""))
+        failed = await self._record.conclude(outcome, message, status.changes)
+        if failed and self._spec.rollback and not self._record.rolled_back and (good := await self._record.good()):
+            self._tell(f"{self._root}: revision {good} is applied again, for the last one failed: {message}")
+            await self.rollback(good)
+
+    async def _entry(self) -> history.Entry:
+        now = clocks.rfc3339(self._clock.now())
+        if self._record.rolled_back:
+            return history.Entry(0, now, subject=f"rollback to revision {self._record.rolled_back}")
+        commit = self._look.commit if self._look is not None else ""
+        author, subject = await remote.described(self._root, commit) if commit else ("", "")
+        return history.Entry(0, now, commit, author, subject)
+
     # What it says.
 
     def _problems(self) -> list[load.Problem]:
@@ -463,6 +523,7 @@ class Agent:
             is_late=self._clock.monotonic() >= self._changed_at + self._spec.health_timeout_seconds,
             is_suspended=self._spec.suspend,
             notice=self._notice,
+            rolled_back=self._record.rolled_back,
             changes=tuple(self._changes),
         )
         self._changes.clear()

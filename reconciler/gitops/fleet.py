@@ -18,8 +18,8 @@ from typing import Any
 
 from reconciler.client import protocol
 from reconciler.gitops import agent as agents
+from reconciler.gitops import history, publish, remote, sync
 from reconciler.gitops import plan as gitops
-from reconciler.gitops import publish, remote, sync
 from reconciler.gitops.wanted import Identity
 from reconciler.kit import clock as clocks
 from reconciler.kit import tasks
@@ -69,6 +69,7 @@ class Fleet:
         self._data_dir = data_dir
         self._tell = tell
         self._pace = pace
+        self._history = history.History(data_dir / "syncs" / "history.db")
         self._claims: dict[str, Callable[[Identity], bool]] = {}
         self._members: dict[str, _Member] = {}
         self._changed = asyncio.Event()
@@ -80,8 +81,9 @@ class Fleet:
         own.start(self._own.run(), "folder")
         self._cache.subscribe([publish.KIND], lambda kind, old, new: self._changed.set())
         try:
-            await self._own.synced()
             failing = asyncio.ensure_future(own.join())
+            synced = asyncio.ensure_future(self._own.synced())
+            await asyncio.wait((failing, synced), return_when=asyncio.FIRST_COMPLETED)
             while not failing.done():
                 self._changed.clear()
                 settled = await self._settle()
@@ -91,12 +93,23 @@ class Fleet:
             for name in list(self._members):
                 await self._stop(name)
             await own.close()
+            self._history.close()
 
     async def synced(self) -> None:
         await self._own.synced()
 
     def report(self) -> Sequence[Mapping[str, Any]]:
         return [*self._own.report(), *(one for _, member in sorted(self._members.items()) for one in member.agent.report())]
+
+    def named(self, name: str) -> agents.Agent:
+        """A Sync's agent. Raises KeyError where there is no such Sync."""
+        return self._own if name == OWN else self._members[name].agent
+
+    async def history(self, name: str) -> Sequence[Mapping[str, Any]]:
+        return await self.named(name).revisions()
+
+    async def rollback(self, name: str, revision: int) -> int:
+        return await self.named(name).rollback(revision)
 
     def poke(self, name: str) -> bool:
         """Fetch a Sync's repository now; False where it has none."""
@@ -225,6 +238,7 @@ class Fleet:
             name=name,
             is_own=is_own,
             claims=gitops.Claims(self._claims),
+            kept=self._history,
             released=self._released,
             tell=self._tell,
             pace=self._pace,

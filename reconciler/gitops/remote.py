@@ -23,6 +23,7 @@ from pathlib import Path
 from reconciler.gitops import semver, sync
 
 FETCH_SECONDS = 120.0
+DESCRIBE_SECONDS = 10.0
 MOST_OUTPUT_BYTES = 1 << 20
 _URL = re.compile(r"(https?|ssh|git|file)://[^\s-]\S*|[A-Za-z0-9_.-]+@[A-Za-z0-9_.-]+:\S+|/\S+")
 _SETTINGS = {
@@ -194,3 +195,18 @@ class Remote:
             lines = [line.strip() for line in complaint.decode("utf-8", "replace").splitlines() if line.strip()]
             raise Unreachable("; ".join(lines[:3]) or f"{program} ended with {process.returncode}")
         return output.decode("utf-8", "replace").strip()
+
+
+async def described(directory: Path, commit: str) -> tuple[str, str]:
+    """(author, subject) of a commit of the checkout that holds `directory`; empty where the git program cannot say."""
+    words = ["git", "-c", "safe.directory=*", "-C", str(directory), "log", "-1", "--format=%an <%ae>%n%s", commit, "--"]
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *words, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+        )
+        async with asyncio.timeout(DESCRIBE_SECONDS):
+            output, _ = await process.communicate()
+    except (OSError, TimeoutError):
+        return "", ""
+    author, _, subject = output.decode("utf-8", "replace").strip().partition("\n")
+    return author, subject

@@ -35,6 +35,7 @@ class Facts:
     faults: Sequence[str] = ()  # objects that are not healthy, with why
     is_late: bool = False  # longer than the Sync's health timeout
     is_suspended: bool = False
+    rolled_back: int = 0  # the revision that stands for what the folder says
     notice: str = ""  # why the source is not as new as it should be
     changes: Sequence[str] = ()  # since the last time
 
@@ -77,6 +78,9 @@ def _conditions(facts: Facts) -> Iterable[sync.Condition]:
         yield ready.model_copy(update={"type": "Reconciling", "status": "True"})
     if ready.status == "False":
         yield ready.model_copy(update={"type": "Stalled", "status": "True"})
+    if facts.rolled_back:
+        message = f"revision {facts.rolled_back} is applied until the folder changes"
+        yield sync.Condition(type="FollowsSource", status="False", reason="RolledBack", message=message)
     if facts.kept:
         yield sync.Condition(type="Pruned", status="False", reason="PruneHeld", message=_some(facts.kept, "; "))
     else:

@@ -84,6 +84,7 @@ class Spec(_Model):
     ignore: tuple[Ignore, ...] = pydantic.Field(default=(), description="Fields that are left to others.")
     depends_on: tuple[str, ...] = pydantic.Field(default=(), description="Syncs that must be ready first.")
     health: tuple[HealthRule, ...] = pydantic.Field(default=(), description="When objects of further kinds are healthy.")
+    rollback: bool = pydantic.Field(default=False, description="Go back to the last healthy revision where a new one fails.")
     health_timeout_seconds: int = pydantic.Field(default=300, ge=1, description="After which an unhealthy object is a failure.")
 
 
@@ -93,6 +94,9 @@ class Condition(_Model):
     reason: str
     message: str = ""
     last_transition_time: str = ""
+
+    def wire(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", by_alias=True)
 
 
 class Problem(_Model):

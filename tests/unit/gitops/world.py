@@ -9,7 +9,7 @@ from typing import Any
 from reconciler import kinds
 from reconciler.api import apiserver
 from reconciler.client import protocol
-from reconciler.gitops import agent, fleet, sync, wanted
+from reconciler.gitops import agent, fleet, history, sync, wanted
 from reconciler.kit import clock as clocks
 from reconciler.kit import tasks
 from reconciler.loop import cache as caches
@@ -31,6 +31,7 @@ class World:
         self.client = self.api.client("test")
         self.told: list[str] = []
         self.writes: list[plan.Action] = []
+        self.kept: history.History | None = None
         self._tasks = tasks.Tasks()
 
     async def start(self) -> None:
@@ -50,10 +51,17 @@ class World:
         self._tasks.start(self.cache.run(), "cache")
         self._tasks.start(recorder.run(), "events")
         self._tasks.start(self.agent.run(), "gitops")
-        await self.agent.synced()
+        synced = asyncio.ensure_future(self.agent.synced())
+        failing = asyncio.ensure_future(self._tasks.join())
+        await asyncio.wait((synced, failing), return_when=asyncio.FIRST_COMPLETED)
+        if failing.done():
+            await failing
+        failing.cancel()
 
     def _follow(self, performers: dict[type, perform.Performer]) -> agent.Agent | fleet.Fleet:
-        return agent.Agent(self.cache, self.clock, self.api.schemas, performers, self.root, tell=self.told.append, pace=PACE)
+        return agent.Agent(
+            self.cache, self.clock, self.api.schemas, performers, self.root, kept=self.kept, tell=self.told.append, pace=PACE
+        )
 
     async def stop(self) -> None:
         await self._tasks.close()
@@ -147,8 +155,9 @@ async def following(root: pathlib.Path) -> AsyncIterator[FleetWorld]:
 
 
 @contextlib.asynccontextmanager
-async def running(root: pathlib.Path) -> AsyncIterator[World]:
+async def running(root: pathlib.Path, kept: history.History | None = None) -> AsyncIterator[World]:
     world = World(root)
+    world.kept = kept
     async with _started(world):
         yield world
 
