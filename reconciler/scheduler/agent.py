@@ -27,6 +27,7 @@ from reconciler.scheduler import explain as explaining
 from reconciler.scheduler import plan as decisions
 from reconciler.scheduler.around import Around
 from reconciler.scheduler.queue import Place, Queue, Waiting
+from reconciler.scheduler.shape import resizing
 from reconciler.scheduler.table import Table
 
 log = logging.getLogger(__name__)
@@ -152,7 +153,7 @@ class Agent:
         else:
             self._put(key, new)
             return
-        if pod_facts.node_name(pod):
+        if pod_facts.node_name(pod) and not _alike(old, new):
             self._changed(kind, old, new)
 
     def _put(self, key: meta.Key, pod: meta.Obj) -> None:
@@ -369,3 +370,12 @@ class Agent:
     @staticmethod
     def _origin(pod: meta.Obj) -> protocol.Origin:
         return protocol.Origin(actor=f"scheduler/{pod_facts.scheduler_name(pod)}", cause=meta.revision(pod))
+
+
+def _alike(old: meta.Obj | None, new: meta.Obj | None) -> bool:
+    """Whether two states of a pod are the same to all rules, as most are that a node reports; a short cut."""
+    if old is None or new is None:
+        return False
+    if meta.spec(old) is not meta.spec(new) or meta.labels(old) != meta.labels(new) or pod_facts.is_over(old) != pod_facts.is_over(new):
+        return False
+    return meta.is_deleting(old) == meta.is_deleting(new) and resizing(old) == resizing(new)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from reconciler.model import meta
 from reconciler.model.view import View
+from reconciler.placement import pods, requests
 from reconciler.scheduler.columns import Ints, Mask, Rows
 from reconciler.scheduler.shape import Shape
 from reconciler.scheduler.table import Table
@@ -148,17 +149,25 @@ def node_differs(*paths: tuple[str, ...]) -> Helps:
     return helps
 
 
+def node_admits(admits: Callable[[Shape, meta.Obj], bool]) -> Helps:
+    """A node that now admits the shape: a new one, or one that did not before."""
+
+    def helps(shape: Shape, old: meta.Obj | None, new: meta.Obj | None) -> bool:
+        return new is not None and admits(shape, new) and not (old is not None and admits(shape, old))
+
+    return helps
+
+
 def frees(_: Shape, old: meta.Obj | None, new: meta.Obj | None) -> bool:
     """A pod left its node, ended or asks for less."""
     if old is None or not meta.spec(old).get("nodeName"):
         return False
-    if new is None:
-        return True
-    if meta.status(new).get("phase") in ("Succeeded", "Failed"):
-        return meta.status(old).get("phase") != meta.status(new).get("phase")
-    return meta.spec(old).get("containers") != meta.spec(new).get("containers") or meta.spec(old).get("resources") != meta.spec(new).get(
-        "resources"
-    )
+    if new is None or pods.is_over(new):
+        return not pods.is_over(old)
+    if meta.spec(old) is meta.spec(new) and meta.status(old) is meta.status(new):
+        return False
+    before, after = requests.of_pod(old), requests.of_pod(new)
+    return any(amount > after.get(resource, 0) for resource, amount in before.items())
 
 
 def _at(obj: meta.Obj, path: tuple[str, ...]) -> Any:

@@ -81,7 +81,7 @@ async def run(workload: workloads.Workload, nodes: int) -> float:
     running = tasks.Tasks()
     running.start(agent.Agent(client, cache, clocks.SystemClock(), record).run(), "scheduler")  # type: ignore[arg-type]
     await asyncio.sleep(0)
-    heap.freeze()
+    workloads.settle_heap()
     longest, turn, arrived = 0.0, time.process_time(), 0
     while client.decided < len(pods):
         now = time.process_time()

@@ -7,9 +7,10 @@ be the first of its kind if it matches its own terms. Anti-affinity of pods on n
 import numpy as np
 
 from reconciler.model import meta
+from reconciler.placement import pods
 from reconciler.scheduler.columns import MISSING, Mask, Rows
-from reconciler.scheduler.rules import Case, Filter, Reason, Scope, Verdict, node_differs
-from reconciler.scheduler.shape import AffinityTerm, Shape
+from reconciler.scheduler.rules import Case, Filter, Reason, Scope, Verdict
+from reconciler.scheduler.shape import AffinityTerm, PodTerm, Shape
 
 REASONS = (
     Reason("node(s) didn't match pod affinity rules", is_final=True),
@@ -78,19 +79,46 @@ def matches(case: Case, shape: Shape, term: AffinityTerm) -> bool:
 
 
 def helped_by_pod(shape: Shape, old: meta.Obj | None, new: meta.Obj | None) -> bool:
-    """A pod came to, left, or changed its labels on a node; on what it means for `shape` the next try decides."""
-    if new is None or old is None:
-        placed = old if new is None else new
-        return placed is not None and bool(meta.spec(placed).get("nodeName"))
-    if meta.spec(new).get("nodeName") != meta.spec(old).get("nodeName"):
+    """A pod that a term speaks of, or that holds anti-affinity itself, came to, left, or changed its labels on a node."""
+    if not moved(old, new):
+        return False
+    terms = [term.pods for term in (*shape.affinity, *shape.anti_affinity)]
+    return any(pod is not None and (_keeps_others_away(pod) or any(may_match(term, pod) for term in terms)) for pod in (old, new))
+
+
+def moved(old: meta.Obj | None, new: meta.Obj | None) -> bool:
+    """Whether a pod is on a node where it was not, or the other way round, or is so with other labels."""
+    before = old is not None and bool(pods.node_name(old)) and not pods.is_over(old)
+    after = new is not None and bool(pods.node_name(new)) and not pods.is_over(new)
+    if before != after:
         return True
-    ended = meta.status(new).get("phase") in ("Succeeded", "Failed") and meta.status(old).get("phase") != meta.status(new).get("phase")
-    return ended or meta.labels(new) != meta.labels(old)
+    return after and old is not None and new is not None and meta.labels(old) != meta.labels(new)
+
+
+def may_match(term: PodTerm, pod: meta.Obj) -> bool:
+    """Whether the term matches the pod, where its namespace's labels allow it: those are not at hand here."""
+    here = meta.namespace(pod) in term.namespaces or term.namespace_selector is not None
+    return here and term.selector.matches(meta.labels(pod))
+
+
+def _keeps_others_away(pod: meta.Obj) -> bool:
+    against = (meta.spec(pod).get("affinity") or meta.EMPTY).get("podAntiAffinity") or meta.EMPTY
+    return bool(against.get("requiredDuringSchedulingIgnoredDuringExecution"))
+
+
+def helped_by_node(shape: Shape, old: meta.Obj | None, new: meta.Obj | None) -> bool:
+    """A node is new, or is in other domains of the terms."""
+    if new is None or old is None:
+        return new is not None
+    keys = {term.topology_key for term in (*shape.affinity, *shape.anti_affinity)}
+    if not keys:
+        return meta.labels(old) != meta.labels(new)  # kept out by what others hold
+    return any(meta.labels(old).get(key) != meta.labels(new).get(key) for key in keys)
 
 
 FILTER = Filter(
     name="InterPodAffinity",
     scope=Scope.CLUSTER,
     check=check,
-    helped_by={"nodes": node_differs(("metadata", "labels")), "pods": helped_by_pod},
+    helped_by={"nodes": helped_by_node, "pods": helped_by_pod},
 )

@@ -5,10 +5,12 @@ Terms that all name nodes by metadata.name narrow the search to those, as Daemon
 
 import numpy as np
 
+from reconciler.model import meta
 from reconciler.placement import affinity
 from reconciler.scheduler import match
 from reconciler.scheduler.columns import Mask, Rows
-from reconciler.scheduler.rules import Case, Filter, Reason, Scope, Verdict, node_differs, verdict
+from reconciler.scheduler.rules import Case, Filter, Reason, Scope, Verdict, verdict
+from reconciler.scheduler.shape import Shape
 
 NAME = "NodeAffinity"
 ADDED = Reason("node(s) didn't match scheduler-enforced node affinity", is_final=True)
@@ -39,11 +41,18 @@ def narrow(case: Case) -> frozenset[str] | None:
     return case.shape.names
 
 
+def helped(shape: Shape, old: meta.Obj | None, new: meta.Obj | None) -> bool:
+    """A node that the pod's own terms match is new or has new labels; whether addedAffinity matches the next try tells."""
+    if new is None or not shape.nodes.matches(meta.labels(new), meta.name(new)):
+        return False
+    return old is None or meta.labels(old) != meta.labels(new)
+
+
 FILTER = Filter(
     name=NAME,
     scope=Scope.NODE,
     check=check,
     reject=reject,
     narrow=narrow,
-    helped_by={"nodes": node_differs(("metadata", "labels"))},
+    helped_by={"nodes": helped},
 )

@@ -2,9 +2,11 @@
 
 import numpy as np
 
+from reconciler.model import meta
+from reconciler.placement import pods, ports
 from reconciler.placement.ports import HostPort
 from reconciler.scheduler.columns import Rows
-from reconciler.scheduler.rules import Case, Filter, Scope, Verdict, added, frees, verdict
+from reconciler.scheduler.rules import Case, Filter, Scope, Verdict, added, verdict
 from reconciler.scheduler.shape import Shape
 
 
@@ -24,4 +26,10 @@ def concerns(shape: Shape) -> bool:
     return bool(shape.ports)
 
 
-FILTER = Filter(name="NodePorts", scope=Scope.PODS, check=check, concerns=concerns, helped_by={"nodes": added, "pods": frees})
+def frees_port(shape: Shape, old: meta.Obj | None, new: meta.Obj | None) -> bool:
+    """A pod with one of the ports left its node or ended."""
+    gone = old is not None and bool(pods.node_name(old)) and not pods.is_over(old) and (new is None or pods.is_over(new))
+    return gone and old is not None and ports.collide(shape.ports, ports.of_pod(old))
+
+
+FILTER = Filter(name="NodePorts", scope=Scope.PODS, check=check, concerns=concerns, helped_by={"nodes": added, "pods": frees_port})

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from reconciler.model import meta
 from reconciler.placement import requests
 from reconciler.scheduler.columns import Rows
-from reconciler.scheduler.rules import Bits, Case, Filter, Reason, Scope, Verdict, frees, node_differs
+from reconciler.scheduler.rules import Bits, Case, Filter, Reason, Scope, Verdict, frees
+from reconciler.scheduler.shape import Shape
 
 NAME = "NodeResourcesFit"
 TOO_MANY_PODS = Reason("Too many pods")
@@ -46,9 +48,21 @@ def is_ignored(name: str, args: Mapping[str, Any]) -> bool:
     return name in (args.get("ignoredResources") or ()) or name.split("/")[0] in (args.get("ignoredResourceGroups") or ())
 
 
+def helped_by_node(shape: Shape, old: meta.Obj | None, new: meta.Obj | None) -> bool:
+    """A node that would take the pod if it were empty is new, or offers more of what the pod asks for."""
+    if new is None:
+        return False
+    offered = requests.allocatable(new)
+    asked = {requests.PODS: 1, **{name: amount for name, amount in shape.requests.items() if amount > 0}}
+    if any(amount > offered.get(name, 0) for name, amount in asked.items() if not requests.is_extended(name)):
+        return False  # extended ones may be ignored by the profile
+    before = requests.allocatable(old) if old is not None else {}
+    return any(offered.get(name, 0) > before.get(name, 0) for name in asked)
+
+
 FILTER = Filter(
     name=NAME,
     scope=Scope.SUMS,
     check=check,
-    helped_by={"nodes": node_differs(("status", "allocatable"), ("status", "capacity")), "pods": frees},
+    helped_by={"nodes": helped_by_node, "pods": frees},
 )

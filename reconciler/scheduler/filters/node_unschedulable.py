@@ -1,8 +1,10 @@
 """NodeUnschedulable: cordoned nodes take only pods that tolerate the taint a cordon stands for."""
 
+from reconciler.model import meta
 from reconciler.placement import taints
 from reconciler.scheduler.columns import Rows
-from reconciler.scheduler.rules import Case, Filter, Scope, Verdict, node_differs, verdict
+from reconciler.scheduler.rules import Case, Filter, Scope, Verdict, node_admits, verdict
+from reconciler.scheduler.shape import Shape
 
 
 def check(case: Case, rows: Rows) -> Verdict | None:
@@ -12,4 +14,8 @@ def check(case: Case, rows: Rows) -> Verdict | None:
     return verdict(cordoned, "node(s) were unschedulable", is_final=True)
 
 
-FILTER = Filter(name="NodeUnschedulable", scope=Scope.NODE, check=check, helped_by={"nodes": node_differs(("spec", "unschedulable"))})
+def admits(_: Shape, node: meta.Obj) -> bool:
+    return not meta.spec(node).get("unschedulable")
+
+
+FILTER = Filter(name="NodeUnschedulable", scope=Scope.NODE, check=check, helped_by={"nodes": node_admits(admits)})

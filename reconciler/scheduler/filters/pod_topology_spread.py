@@ -6,10 +6,12 @@ them than minDomains count as if one were empty. Terminating pods are not counte
 
 import numpy as np
 
+from reconciler.model import meta
 from reconciler.scheduler import spreading
 from reconciler.scheduler.columns import MISSING, Rows
-from reconciler.scheduler.filters.inter_pod_affinity import helped_by_pod
-from reconciler.scheduler.rules import Case, Filter, Reason, Scope, Verdict, node_differs
+from reconciler.scheduler.filters.inter_pod_affinity import may_match, moved
+from reconciler.scheduler.rules import Case, Filter, Reason, Scope, Verdict
+from reconciler.scheduler.shape import Shape
 
 REASONS = (
     Reason("node(s) didn't match pod topology spread constraints (missing required label)", is_final=True),
@@ -40,9 +42,23 @@ def check(case: Case, rows: Rows) -> Verdict | None:
     return Verdict(bits[rows], REASONS)
 
 
+def helped_by_pod(shape: Shape, old: meta.Obj | None, new: meta.Obj | None) -> bool:
+    """A pod that a constraint counts came, left, began to terminate, or changed its labels; by default constraints any."""
+    if not moved(old, new) and not (old is not None and new is not None and meta.is_deleting(old) != meta.is_deleting(new)):
+        return False
+    return not shape.spread or any(pod is not None and may_match(one.pods, pod) for one in shape.spread for pod in (old, new))
+
+
+def helped_by_node(_: Shape, old: meta.Obj | None, new: meta.Obj | None) -> bool:
+    """A node, and so perhaps a domain, came or went, or counts otherwise than before."""
+    if old is None or new is None:
+        return True
+    return meta.labels(old) != meta.labels(new) or meta.spec(old).get("taints") != meta.spec(new).get("taints")
+
+
 FILTER = Filter(
     name=spreading.NAME,
     scope=Scope.CLUSTER,
     check=check,
-    helped_by={"nodes": node_differs(("metadata", "labels"), ("spec", "taints")), "pods": helped_by_pod},
+    helped_by={"nodes": helped_by_node, "pods": helped_by_pod},
 )

@@ -1,7 +1,7 @@
 """The scheduler and simulated nodes over a real API in memory, on a virtual clock."""
 
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from reconciler import controllers
@@ -32,10 +32,10 @@ class Conflicting:
 
 
 @contextlib.asynccontextmanager
-async def world(nodes: int = 0, wanted: Iterable[str] = (), client: Any = None) -> AsyncIterator[cluster.Cluster]:
-    """A cluster with the scheduler; `nodes` simulated ones, and the controllers in `wanted`."""
+async def world(nodes: int = 0, client: Any = None) -> AsyncIterator[cluster.Cluster]:
+    """A cluster with the scheduler; `nodes` simulated ones, and the controller that takes the first taint off ready ones."""
     async with cluster.running() as made:
-        chosen = [one for one in controllers.builtin(cluster.FACTS) if one.name in tuple(wanted)]
+        chosen = [one for one in controllers.builtin(cluster.FACTS) if one.name == "node-lifecycle-controller"]
         plane = made.run(chosen)
         await made.settle()
         running = tasks.Tasks()
@@ -57,7 +57,7 @@ def node(name: str, cpu: str = "4") -> dict[str, Any]:
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {"name": name, "labels": labels},
-        "status": {"allocatable": amounts, "capacity": amounts},
+        "status": {"allocatable": amounts, "capacity": amounts, "conditions": [{"type": "Ready", "status": "True"}]},
     }
 
 
@@ -69,6 +69,12 @@ def pod(name: str, resources: Mapping[str, Any] = meta.EMPTY, **spec: Any) -> di
         "metadata": {"name": name, "namespace": "default"},
         "spec": {"containers": containers, **spec},
     }
+
+
+async def join(made: cluster.Cluster, made_by_hand: dict[str, Any]) -> None:
+    """A node joins and is found ready."""
+    await made.create("nodes", made_by_hand)
+    await made.pass_time(1)
 
 
 async def get(made: cluster.Cluster, name: str) -> meta.Obj:
@@ -99,14 +105,14 @@ async def test_pods_are_bound_and_run_on_simulated_nodes() -> None:
 
 async def test_says_why_not_and_wakes_up() -> None:
     async with world() as made:
-        await made.create("nodes", node("small", "1"))
+        await join(made, node("small", "1"))
         await made.create("pods", pod("p", {"requests": {"cpu": "2"}}))
         await made.pass_time(2)
         refused = condition(await get(made, "p"), "PodScheduled")
         assert refused["reason"] == "Unschedulable"
         assert str(refused["message"]).startswith("0/1 nodes are available: 1 Insufficient cpu.")
         assert await events(made, "FailedScheduling") == [refused["message"]]
-        await made.create("nodes", node("large"))
+        await join(made, node("large"))
         await made.pass_time(5)
         assert meta.spec(await get(made, "p"))["nodeName"] == "large"
 
@@ -129,7 +135,7 @@ async def test_a_refused_binding_is_taken_back_and_tried_again() -> None:
         return clients[0]
 
     async with world(client=refusing) as made:
-        await made.create("nodes", node("n", "1"))
+        await join(made, node("n", "1"))
         await made.create("pods", pod("p", ONE))
         await made.settle()
         assert clients[0].refused == 1
@@ -142,7 +148,7 @@ async def test_a_refused_binding_is_taken_back_and_tried_again() -> None:
 
 async def test_preemption_waits_for_the_victims() -> None:
     async with world() as made:
-        await made.create("nodes", node("n", "1"))
+        await join(made, node("n", "1"))
         await made.create(
             "priorityclasses.scheduling.k8s.io",
             {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": "high"}, "value": 10},
@@ -166,7 +172,7 @@ async def test_preemption_waits_for_the_victims() -> None:
 async def test_volumes_are_provisioned_before_the_pod_is_bound() -> None:
     claim = {"accessModes": ["ReadWriteOnce"], "storageClassName": "sc", "resources": {"requests": {"storage": "1Gi"}}}
     async with world() as made:
-        await made.create("nodes", node("n"))
+        await join(made, node("n"))
         storage = {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "sc"}}
         await made.create(
             "storageclasses.storage.k8s.io", {**storage, "provisioner": "x.example.com", "volumeBindingMode": "WaitForFirstConsumer"}

@@ -60,16 +60,16 @@ def test_gates_hold(queue: Queue, shapes: Shapes) -> None:
 
 
 def test_a_node_wakes_who_lacked_resources_but_not_who_met_taints(queue: Queue, shapes: Shapes) -> None:
-    put(queue, shapes, "short")
+    put(queue, shapes, "short", requests={"cpu": "6"})
     fail(queue, 0.0)
     put(queue, shapes, "tainted")
     fail(queue, 0.0, TAINTS)
-    node = world.node("n")
-    bigger = world.node("n", cpu="8")
+    node = world.node("n", taints=[{"key": "k", "effect": "NoSchedule"}])
+    bigger = world.node("n", cpu="8", taints=[{"key": "k", "effect": "NoSchedule"}])
     assert queue.change("nodes", node, bigger, 100.0)
     assert names(queue, 100.0) == ["short"]
     assert not queue.change("nodes", node, bigger, 100.0)
-    assert queue.change("nodes", node, world.node("n", taints=[{"key": "k", "effect": "NoSchedule"}]), 100.0)
+    assert queue.change("nodes", node, world.node("n", taints=[{"key": "k", "effect": "PreferNoSchedule"}]), 100.0)
     assert names(queue, 100.0) == ["tainted"]
 
 
@@ -175,3 +175,74 @@ def test_an_attempt_that_goes_on_comes_first_again(queue: Queue, shapes: Shapes)
     put(queue, shapes, "urgent", priority=5)
     assert names(queue) == ["urgent", "a", "b"]
     assert [queue.count(place) for place in Place] == [0, 0, 0, 0]
+
+
+SELECTED = {"nodeSelector": {"disk": "ssd"}}
+NEAR = {"topologyKey": "zone", "labelSelector": {"matchLabels": {"app": "db"}}}
+WHEN = "requiredDuringSchedulingIgnoredDuringExecution"
+SPREAD = {"topologyKey": "zone", "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {"matchLabels": {"app": "db"}}}
+
+
+@pytest.mark.parametrize(
+    ("rule", "spec", "kind", "old", "new", "helps"),
+    [
+        ("NodeUnschedulable", {}, "nodes", None, world.node("n", unschedulable=True), False),
+        ("NodeUnschedulable", {}, "nodes", world.node("n", unschedulable=True), world.node("n"), True),
+        ("NodeUnschedulable", {}, "nodes", world.node("n"), None, False),
+        ("TaintToleration", {}, "nodes", None, world.node("n", taints=[{"key": "k", "effect": "NoExecute"}]), False),
+        ("NodeAffinity", SELECTED, "nodes", None, world.node("n"), False),
+        ("NodeAffinity", SELECTED, "nodes", world.node("n"), world.node("n", labels={"disk": "ssd"}), True),
+        ("NodeAffinity", SELECTED, "nodes", world.node("n", labels={"disk": "ssd"}), world.node("n", "8", labels={"disk": "ssd"}), False),
+        ("NodeResourcesFit", {"requests": {"cpu": "2"}}, "nodes", None, world.node("n", "1"), False),
+        ("NodeResourcesFit", {"requests": {"cpu": "2"}}, "nodes", world.node("n", "3"), world.node("n", "4"), True),
+        ("NodeResourcesFit", {"requests": {"cpu": "2"}}, "nodes", world.node("n"), world.node("n", memory="64Gi"), False),
+        ("NodePorts", {"ports": [{"hostPort": 80}]}, "pods", world.pod("f", on="n", ports=[{"hostPort": 80}]), None, True),
+        ("NodePorts", {"ports": [{"hostPort": 80}]}, "pods", world.pod("f", on="n", ports=[{"hostPort": 81}]), None, False),
+        (
+            "InterPodAffinity",
+            {"affinity": {"podAffinity": {WHEN: [NEAR]}}},
+            "pods",
+            None,
+            world.pod("f", on="n", labels={"app": "db"}),
+            True,
+        ),
+        ("InterPodAffinity", {"affinity": {"podAffinity": {WHEN: [NEAR]}}}, "pods", None, world.pod("f", on="n"), False),
+        ("InterPodAffinity", {"affinity": {"podAffinity": {WHEN: [NEAR]}}}, "pods", None, world.pod("f", labels={"app": "db"}), False),
+        ("InterPodAffinity", {}, "pods", world.pod("f", on="n", affinity={"podAntiAffinity": {WHEN: [NEAR]}}), None, True),
+        ("InterPodAffinity", {"affinity": {"podAffinity": {WHEN: [NEAR]}}}, "nodes", world.node("n"), world.node("n", "8"), False),
+        (
+            "InterPodAffinity",
+            {"affinity": {"podAffinity": {WHEN: [NEAR]}}},
+            "nodes",
+            world.node("n"),
+            world.node("n", labels={"zone": "a"}),
+            True,
+        ),
+        ("PodTopologySpread", {"topologySpreadConstraints": [SPREAD]}, "pods", world.pod("f", on="n", labels={"app": "db"}), None, True),
+        ("PodTopologySpread", {"topologySpreadConstraints": [SPREAD]}, "pods", world.pod("f", on="n"), None, False),
+        ("PodTopologySpread", {"topologySpreadConstraints": [SPREAD]}, "nodes", world.node("n", labels={"zone": "a"}), None, True),
+    ],
+)
+def test_only_what_can_help_wakes(queue: Queue, shapes: Shapes, rule: str, spec: Any, kind: str, old: Any, new: Any, helps: bool) -> None:
+    put(queue, shapes, "p", **spec)
+    fail(queue, 0.0, frozenset((rule,)))
+    assert queue.change(kind, old, new, 100.0) is helps
+
+
+def test_a_pod_that_asks_for_less_wakes(queue: Queue, shapes: Shapes) -> None:
+    put(queue, shapes, "p")
+    fail(queue, 0.0)
+    large, small = (world.pod("f", {"cpu": cpu}, on="n") for cpu in "21")
+    assert not queue.change("pods", small, large, 100.0)
+    assert queue.change("pods", large, small, 100.0)
+
+
+def test_nobody_starves(queue: Queue, shapes: Shapes) -> None:
+    """A pod of low rank that backs off has its turn as soon as those above it do not fit, whatever else arrives."""
+    put(queue, shapes, "low")
+    fail(queue, 0.0)
+    for number in range(50):
+        put(queue, shapes, f"high-{number}", priority=9)
+        fail(queue, 0.0)
+    assert queue.change("pods", world.pod("f", {"cpu": "1"}, on="n"), None, 0.5)
+    assert names(queue, 0.5)[-1] == "low"
