@@ -8,7 +8,7 @@ Invariants:
 - At most MAX_IN_FLIGHT decisions are being carried out; until one ends no further pod is taken from the queue. Pods
   that wait for their volumes do not count.
 
-What to decide is plan.py's business, who is next the queue's.
+What to decide is plan.py's business, who is next the queue's, and what is written actions.py's.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from reconciler.kit import tasks
 from reconciler.loop.cache import Cache
 from reconciler.model import errors, meta, plan
 from reconciler.placement import pods as pod_facts
-from reconciler.scheduler import config, gauges, volumes
+from reconciler.scheduler import actions, config, gauges, volumes
 from reconciler.scheduler import explain as explaining
 from reconciler.scheduler import plan as decisions
 from reconciler.scheduler.around import Around
@@ -278,7 +278,7 @@ class Agent:
     async def _bind(self, waiting: Waiting, placed: decisions.Placed) -> None:
         key = meta.key(placed.pod)
         origin = self._origin(placed.pod)
-        action = decisions.binding(placed)
+        action = actions.binding(placed)
         try:
             if placed.choice and not await self._prepare(placed, origin):
                 self._take_back(waiting, placed)
@@ -299,7 +299,7 @@ class Agent:
 
     async def _prepare(self, placed: decisions.Placed, origin: protocol.Origin) -> bool:
         """Have the volumes bound; False if that cannot be, or takes too long."""
-        for action in decisions.preparations(placed):
+        for action in actions.preparations(placed):
             await self._client.perform(action, origin)
         key = meta.key(placed.pod)
         look_again = self._for_volumes[key] = asyncio.Event()
@@ -344,20 +344,20 @@ class Agent:
         pod = refused.pod
         origin = self._origin(pod)
         now = clocks.rfc3339(self._clock.now())
-        await self._record(decisions.refusal_event(refused), origin)
-        status = decisions.refusal_status(refused, now)
+        await self._record(actions.refusal_event(refused), origin)
+        status = actions.refusal_status(refused, now)
         if status is not None:
             await self._perform(status, origin)
         for other in refused.displaced:
-            await self._perform(decisions.withdrawal(other), origin)
+            await self._perform(actions.withdrawal(other), origin)
         if not refused.victims or refused.nominated is None:
             return
         gauges.PREEMPTIONS.inc()
         gauges.VICTIMS.observe(len(refused.victims))
         for victim in refused.victims:
-            for action in decisions.eviction(victim, pod_facts.scheduler_name(pod), now):
+            for action in actions.eviction(victim, pod_facts.scheduler_name(pod), now):
                 await self._perform(action, origin)
-            await self._record(decisions.eviction_event(victim, pod, refused.nominated), origin)
+            await self._record(actions.eviction_event(victim, pod, refused.nominated), origin)
         self.queue.activate(meta.key(pod))
 
     async def _perform(self, action: plan.ApiAction, origin: protocol.Origin) -> None:

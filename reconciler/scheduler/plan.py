@@ -2,21 +2,20 @@
 
 `Planner.try_place` counts a placed pod on its node at once (the table assumes it), so that the next decision sees it;
 whoever carries decisions out tells the table what became of them. Given the same table, view and order of pods the
-decisions are the same: ties are broken by a generator with a fixed seed. It writes nothing and reads no clock; the
-functions at the end turn decisions into actions.
+decisions are the same: ties are broken by a generator with a fixed seed. It writes nothing and reads no clock;
+actions.py turns decisions into actions.
 """
 
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
-from reconciler.model import meta, plan, view
+from reconciler.model import meta, view
 from reconciler.model.view import View
 from reconciler.placement import pods as pod_facts
-from reconciler.scheduler import diagnosis, preempt, volumes
+from reconciler.scheduler import diagnosis, preempt, victims, volumes
 from reconciler.scheduler.columns import Mask
 from reconciler.scheduler.config import Profile
 from reconciler.scheduler.rules import Case
@@ -203,9 +202,9 @@ class Planner:
             return preempt.obstacle(shape, (), nominated_is_final=True)
         return preempt.obstacle(shape, self.table.pods[row].values(), nominated_is_final=not found.retriable[row])
 
-    def _budgets(self) -> Sequence[preempt.Budget]:
+    def _budgets(self) -> Sequence[victims.Budget]:
         return [
-            preempt.Budget.of(budget) for namespace in self.table.namespaces for budget in self.view.by(BUDGETS, view.NAMESPACE, namespace)
+            victims.Budget.of(budget) for namespace in self.table.namespaces for budget in self.view.by(BUDGETS, view.NAMESPACE, namespace)
         ]
 
 
@@ -228,105 +227,6 @@ def _with_preemption(message: str, outcome: str) -> str:
     return f"{message} {NO_CLAIMS}, preemption: {outcome}"
 
 
-# Decisions as actions.
-
-
-def preparations(placed: Placed) -> list[plan.Patch]:
-    """What has to be written before the pod is bound: its volumes, and for which node it waits meanwhile."""
-    if not placed.choice:
-        return []
-    actions = [_status_patch(placed.pod, {"nominatedNodeName": placed.node}, "its volumes are being prepared for the node")]
-    actions += [volumes.binding(volume, claim) for volume, claim in placed.choice.bindings]
-    actions += [volumes.provisioning(claim, placed.node) for claim in placed.choice.provisions]
-    return actions
-
-
-def binding(placed: Placed) -> plan.Create:
-    pod = placed.pod
-    namespace, name = meta.key(pod)
-    return plan.Create(
-        kind="pods",
-        subresource="binding",
-        body={
-            "apiVersion": "v1",
-            "kind": "Binding",
-            "metadata": {"name": name, "namespace": namespace, "uid": meta.uid(pod)},
-            "target": {"apiVersion": "v1", "kind": "Node", "name": placed.node},
-        },
-        why=f"{placed.node} is the best of the nodes that fit",
-        announce=plan.Emit(
-            regarding=pod, reason="Scheduled", message=f"Successfully assigned {namespace}/{name} to {placed.node}", action="Binding"
-        ),
-    )
-
-
-def refusal_event(refused: Refused) -> plan.Emit:
-    return plan.Emit(regarding=refused.pod, reason="FailedScheduling", message=refused.message, type="Warning", action="Scheduling")
-
-
-def refusal_status(refused: Refused, now: str) -> plan.Patch | None:
-    """The PodScheduled condition and the nomination, None where the pod says so already. `now` is RFC 3339."""
-    pod = refused.pod
-    wanted = {"type": "PodScheduled", "status": "False", "reason": refused.reason, "message": refused.message}
-    current = condition(pod, "PodScheduled")
-    status: dict[str, Any] = {}
-    if current is None or any(current.get(name) != value for name, value in wanted.items()):
-        since = current["lastTransitionTime"] if current is not None and current.get("status") == "False" else now
-        status["conditions"] = [{**wanted, "observedGeneration": meta.generation(pod), "lastProbeTime": None, "lastTransitionTime": since}]
-    nominated = pod_facts.nominated_node(pod)
-    if refused.nominated is not None and refused.nominated != nominated:
-        status["nominatedNodeName"] = refused.nominated or None
-    return _status_patch(pod, status, "no node fits") if status else None
-
-
 def failed(pod: meta.Obj, error: Exception) -> Refused:
     """A node was found, but the pod could not be bound to it."""
     return Refused(pod, f'running Bind plugin "DefaultBinder": {error}', frozenset(), nominated=None, reason="SchedulerError")
-
-
-def withdrawal(pod: meta.Obj) -> plan.Patch:
-    """Takes a nomination back."""
-    return _status_patch(pod, {"nominatedNodeName": None}, "a pod of higher priority was nominated for the node")
-
-
-def eviction(victim: meta.Obj, scheduler: str, now: str) -> tuple[plan.Patch, plan.Delete]:
-    """What is done to a victim, one after the other."""
-    message = f"{scheduler}: preempting to accommodate a higher priority pod"
-    mark = {
-        "type": "DisruptionTarget",
-        "status": "True",
-        "reason": preempt.BY_SCHEDULER,
-        "message": message,
-        "observedGeneration": meta.generation(victim),
-        "lastProbeTime": None,
-        "lastTransitionTime": now,
-    }
-    namespace, name = meta.key(victim)
-    return (
-        _status_patch(victim, {"conditions": [mark]}, message),
-        plan.Delete(kind="pods", namespace=namespace, name=name, uid=meta.uid(victim), why=message),
-    )
-
-
-def eviction_event(victim: meta.Obj, preemptor: meta.Obj, node: str) -> plan.Emit:
-    return plan.Emit(
-        regarding=victim, reason="Preempted", message=f"Preempted by pod {meta.uid(preemptor)} on node {node}", action="Preempting"
-    )
-
-
-def condition(pod: meta.Obj, kind: str) -> Mapping[str, Any] | None:
-    return next((one for one in meta.status(pod).get("conditions") or () if one.get("type") == kind), None)
-
-
-def _status_patch(pod: meta.Obj, status: Mapping[str, Any], why: str) -> plan.Patch:
-    namespace, name = meta.key(pod)
-    return plan.Patch(
-        kind="pods",
-        namespace=namespace,
-        name=name,
-        uid=meta.uid(pod),
-        type="strategic",
-        subresource="status",
-        patch={"status": status},
-        why=why,
-    )
