@@ -171,6 +171,7 @@ class Chain:
             if route.subresource in connecting.STREAMING and authorisation.MASTERS not in user.groups:
                 asked = attributes.asked_of(request.method, request.raw_path.partition("?")[0], query)
                 authorisation.require(self.server.rbac.decide, user, replace(asked, verb="create"))
+            await self.objects.admit_connection(request, route, user, query)
             with metrics.LONG_RUNNING.labels(*target, "apiserver").track_inprogress():
                 return await self.connecting.serve(request, route, query)
         handler = self._handlers[verb]

@@ -158,13 +158,28 @@ class Objects:
                 if error.code != 404:
                     raise
 
-    async def change(self, call: Call, decide: Callable[[meta.Obj], meta.Obj]) -> Done:
-        """A subresource's own write: `decide` gives the successor of the stored object, already valid."""
+    async def admitted(self, call: Call, body: meta.Obj, operation: str) -> meta.Obj:
+        """The body of a subresource that is of another kind (Binding, PodExecOptions) as admission wants it."""
+        attributes = self._attributes(call, operation, None)
+        obj = await self.admission.admit(attributes, body)
+        await self.admission.validate(attributes, obj)
+        return obj
+
+    async def change(
+        self, call: Call, decide: Callable[[meta.Obj], meta.Obj], judged: Callable[[meta.Obj], meta.Obj] | None = None
+    ) -> Done:
+        """A subresource's own write: `decide` gives the successor of the stored object, already valid.
+
+        `judged` is what admission sees of both, where it is to see anything.
+        """
 
         async def verdict(current: Item | None) -> deletion.Verdict:
             if current is None:
                 raise call.not_found()
-            return self._succession(call, decide(current.obj), current)
+            obj = decide(current.obj)
+            if judged is not None:
+                await self.admission.validate(self._attributes(call, "UPDATE", judged(current.obj)), judged(obj))
+            return self._succession(call, obj, current)
 
         return await self._settle(call, verdict)
 

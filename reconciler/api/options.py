@@ -92,6 +92,21 @@ def write(query: Query, action: Action, *, apply: bool = False) -> Write:
     )
 
 
+def connection(kind: str, query: Query) -> dict[str, Any]:
+    """PodExecOptions and its like, as admission sees them."""
+    made: dict[str, Any] = {"kind": kind, "apiVersion": "v1"}
+    for name in ("stdin", "stdout", "stderr", "tty"):
+        if name in query:
+            made[name] = query.flag(name)
+    for name in ("container", "path"):
+        if query.one(name):
+            made[name] = query.one(name)
+    if "command" in query:
+        made["command"] = query["command"]
+    ports = [int(port) for text in query.get("ports", ()) for port in text.split(",") if port.isascii() and port.isdigit()]
+    return {**made, "ports": ports} if ports else made
+
+
 def delete(query: Query, body: Any) -> tuple[DeleteOptions, bool]:
     """DeleteOptions of the body, or without one of the query, and whether it is a dry run. Raises StatusError."""
     sent: Mapping[str, Any]

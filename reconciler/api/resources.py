@@ -241,6 +241,14 @@ class Resources:
     def _namespace(self, route: requests.Route) -> str | None:
         return route.namespace if route.namespace or not route.kind.namespaced else None
 
+    async def admit_connection(self, request: web.BaseRequest, route: requests.Route, user: User, query: options.Query) -> None:
+        """Let admission judge exec, attach, portforward and proxy. Raises StatusError."""
+        await self.server.cache.fresh()
+        call = self._call(request, route, user, "connect", options.NO_OPTIONS)
+        sub = route.kind.subresource(route.subresource)
+        assert sub is not None
+        await self.server.objects.admitted(call, options.connection(sub.kind, query), "CONNECT")
+
     async def review(
         self, request: web.BaseRequest, route: requests.Route, user: User, query: options.Query, answer: Callable[[Call, bodies.Body], Any]
     ) -> Answer:

@@ -83,7 +83,7 @@ class Scaling:
             _validate(call, obj, current)
             return meta.put(obj, ("metadata", "generation"), meta.generation(current) + 1)
 
-        done = await self._objects.change(call, decide)
+        done = await self._objects.change(call, decide, lambda obj: scale_of(obj, sub))
         return replace(done, item=Item(scale_of(done.item.obj, _paths(call)), done.item.revision, b""))
 
     def _tracked(self, call: Call, live: dict[str, Any], new: meta.Obj) -> meta.Obj:

@@ -59,7 +59,7 @@ class Subresources:
             if meta.name(body) != call.name:
                 raise errors.bad_request(f"name in URL does not match name in {call.subresource.title()} object")
             act = self._bind if call.subresource == "binding" else self._evict
-            return await act(call, body), SUCCESS
+            return await act(call, await self._objects.admitted(call, body, "CREATE")), SUCCESS
         if call.kind.id == "serviceaccounts" and call.subresource == "token":
             return await self._token(call, body)
         raise errors.StatusError(404, "NotFound", "the server could not find the requested resource", details={})
@@ -69,6 +69,7 @@ class Subresources:
         account = self._objects.cache.get("serviceaccounts", call.namespace, call.name)
         if account is None:
             raise call.not_found()
+        body = await self._objects.admitted(call, body, "CREATE")
         return Done(account, 0), self._accounts.answer(account.obj, body, call.manager)
 
     async def _bind(self, call: Call, body: meta.Obj) -> Done:

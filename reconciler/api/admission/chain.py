@@ -15,6 +15,7 @@ from reconciler.api.auth.authorisation import Authoriser
 from reconciler.api.cache import Cache
 from reconciler.api.calls import Call
 from reconciler.model import meta
+from reconciler.model.kind import Version
 
 
 @dataclass(slots=True)
@@ -38,6 +39,16 @@ class Attributes:
     cache: Cache
     authoriser: Authoriser
     passes: Passes = field(default_factory=Passes)
+
+    def shown(self, obj: meta.Obj, version: Version) -> meta.Obj:
+        """An object of this write in a version; the bodies of some subresources (Scale, Binding) are of another kind."""
+        return version.from_hub(obj) if self.has_own_shape else obj
+
+    @property
+    def has_own_shape(self) -> bool:
+        """Whether the object of this write is of its call's kind."""
+        sub = self.call.kind.subresource(self.call.subresource) if self.call.subresource else None
+        return sub is None or sub.kind == self.call.kind.kind
 
 
 Admit = Callable[[Attributes, meta.Obj], meta.Obj | Coroutine[Any, Any, meta.Obj]]

@@ -137,8 +137,8 @@ def _variables(attributes: Attributes, obj: meta.Obj, version: Version) -> dict[
     is_delete = attributes.operation == "DELETE"
     namespace = attributes.cache.get("namespaces", "", call.namespace) if call.namespace else None
     return {
-        "object": None if is_delete else version.from_hub(obj),
-        "oldObject": version.from_hub(old) if old is not None else None,
+        "object": None if is_delete else attributes.shown(obj, version),
+        "oldObject": attributes.shown(old, version) if old is not None else None,
         "namespaceObject": namespace.obj if namespace is not None else None,
         "request": lambda: _request(attributes),
         "authorizer": lambda: _authorizer(attributes),

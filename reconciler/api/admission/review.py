@@ -54,8 +54,8 @@ def request(attributes: Attributes, obj: meta.Obj | None, version: Version) -> d
         **made,
         "operation": attributes.operation,
         "userInfo": {key: value for key, value in info.items() if value},
-        "object": None if obj is None or attributes.operation == "DELETE" else version.from_hub(obj),
-        "oldObject": version.from_hub(old) if old is not None else None,
+        "object": None if obj is None or attributes.operation == "DELETE" else attributes.shown(obj, version),
+        "oldObject": attributes.shown(old, version) if old is not None else None,
         "dryRun": call.dry_run,
         "options": options(attributes),
     }
@@ -65,9 +65,11 @@ def namespace_of(call: Call) -> str:
     return call.name if call.kind.id == "namespaces" else call.namespace
 
 
-def options(attributes: Attributes) -> dict[str, Any]:
-    """The request's options: CreateOptions, UpdateOptions, PatchOptions or DeleteOptions."""
+def options(attributes: Attributes) -> dict[str, Any] | None:
+    """The request's options: CreateOptions, UpdateOptions, PatchOptions or DeleteOptions; none to connect."""
     call = attributes.call
+    if attributes.operation == "CONNECT":
+        return None
     usual = {"CREATE": "CreateOptions", "UPDATE": "UpdateOptions", "DELETE": "DeleteOptions"}
     kind = call.options.get("kind") or usual[attributes.operation]
     dry_run = {"dryRun": ["All"]} if call.dry_run else {}

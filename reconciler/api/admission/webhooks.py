@@ -97,9 +97,11 @@ class Webhooks:
         call = attributes.call
         if not call.subresource and call.name and not meta.name(obj):  # a generated name is not in the object yet
             call = replace(call, name="")
-        shown = hook.version.from_hub(obj)
+        shown = attributes.shown(obj, hook.version)
         try:
             patched = patch.json_patch(shown, answer.patch)
+            if not attributes.has_own_shape:
+                return patched  # type: ignore[no-any-return]
             made = self._decoder.redecode(replace(call, version=hook.version, field_validation="Ignore"), patched)
         except errors.StatusError as error:
             raise review.failure(hook.name, error.message) from None

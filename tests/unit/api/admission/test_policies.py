@@ -82,3 +82,19 @@ async def test_mutations_see_each_other_and_are_defaulted() -> None:
         (early,) = meta.spec(made)["initContainers"]
         assert early["terminationMessagePath"] == "/dev/termination-log", "what a policy adds gets its defaults"
         assert early["volumeMounts"], "and what the other plugins would have given it"
+
+
+async def test_scales_are_judged_as_scales() -> None:
+    on_scale = {"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["deployments/scale"]}
+    async with world() as w:
+        await validating(w, "object.spec.replicas <= 3 && oldObject.kind == 'Scale'", matchConstraints={"resourceRules": [on_scale]})
+        labels = {"a": "b"}
+        template = {"metadata": {"labels": labels}, "spec": pod("p")["spec"]}
+        spec = {"selector": {"matchLabels": labels}, "template": template}
+        await w.create(
+            "deployments.apps",
+            {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d", "namespace": "default"}, "spec": spec},
+        )
+        await w.patch("deployments.apps", "d", {"spec": {"replicas": 3}}, subresource="scale")
+        with pytest.raises(errors.StatusError, match="failed expression"):
+            await w.patch("deployments.apps", "d", {"spec": {"replicas": 4}}, subresource="scale")

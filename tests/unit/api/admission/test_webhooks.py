@@ -10,6 +10,7 @@ from aiohttp import web
 from reconciler.api.cache import Item
 from reconciler.model import errors, meta
 from tests import hooks
+from tests.unit.api.test_reviews import serving
 from tests.unit.api.world import World, config_map, pod, service, world
 
 RULE = {"operations": ["CREATE", "UPDATE", "DELETE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps", "pods"]}
@@ -208,3 +209,21 @@ async def test_pods_alike_are_each_shown(tmp_path: pathlib.Path) -> None:
         for name in ("p2", "p3"):
             await w.create("pods", owned(name))
         assert [asked["request"]["name"] for asked in hook.asked] == ["p2", "p3"]
+
+
+async def test_subresources_with_bodies_of_their_own_are_judged(tmp_path: pathlib.Path) -> None:
+    rules = [{**RULE, "operations": ["CREATE", "CONNECT"], "resources": ["pods/binding", "pods/exec"]}]
+    async with hooks.serving(tmp_path, hooks.refusing) as hook, serving(tmp_path) as clients:
+        pods = "/api/v1/namespaces/default/pods"
+        await clients.make(pods, pod("p"))
+        body = {"metadata": {"name": "v"}, "webhooks": [webhook("v.example.com", hook.config(), rules=rules)]}
+        await clients.make("/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations", body)
+        binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n"}}
+        status, refused = await clients.ask("POST", f"{pods}/p/binding", binding)
+        assert (status, refused["message"]) == (400, 'admission webhook "v.example.com" denied the request without explanation')
+        asked = hook.asked[-1]["request"]
+        assert (asked["subResource"], asked["kind"]["kind"], asked["object"]["target"]["name"]) == ("binding", "Binding", "n")
+        assert (await clients.ask("POST", f"{pods}/p/exec?command=ls&command=-l&stdout=true"))[0] == 400
+        asked = hook.asked[-1]["request"]
+        assert (asked["operation"], asked["options"]) == ("CONNECT", None)
+        assert asked["object"] == {"kind": "PodExecOptions", "apiVersion": "v1", "stdout": True, "command": ["ls", "-l"]}
