@@ -27,7 +27,14 @@ UNSUPPORTED: Mapping[str, str] = {
 
 
 class _Model(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_camel, populate_by_name=True)
+    model_config = pydantic.ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        alias_generator=to_camel,
+        populate_by_name=True,
+        defer_build=True,  # most folders have no such file
+    )
 
 
 def _none_is_empty(value: Any) -> Any:
