@@ -81,6 +81,7 @@ class Config(pydantic.BaseModel):
     data_dir: pathlib.Path
     listen: Address = "127.0.0.1:6443"
     metrics_listen: Address = "127.0.0.1:9464"
+    hooks_listen: Address | None = None  # where webhooks of Git forges are taken: POST /hooks/SYNC
     runtime: Runtime = "process"
     isolation: Isolation = "auto"  # of pods: the most that is possible here, or less
     nodes: int = pydantic.Field(3, ge=1, le=10_000)  # simulated nodes, with runtime sim

@@ -68,7 +68,7 @@ class Daemon:
             self._start_simulation()
         node = await self._start_node(self.abilities) if self.abilities is not None else None
         await self._publish(node)
-        folder = self._follow_folder()
+        folder = await self._follow_folder()
         self.introspection = introspection.Introspection(
             self.journal, self.cache, self.clock, self.drivers, node, folder, self.notes, self.usage
         )
@@ -210,13 +210,17 @@ class Daemon:
         shown = pages.Pages(lambda: self.cache.by("pods", view.NODE, made.name), container_logs, machine.log_root(self.config))
         return kubelet.Kubelet(made.name, made.runtime, container_logs, shown)
 
-    def _follow_folder(self) -> gitops.Fleet | None:
+    async def _follow_folder(self) -> gitops.Fleet | None:
         if self.config.folder is None:
             return None
         performers = self.performers(self.client("reconciler-gitops"), "the folder")
         root = self.config.folder.absolute()
         made = gitops.Fleet(self.cache, self.clock, self.api.schemas, performers, root, self.config.data_dir, tell=self.say)
         self.tasks.start(made.run(), "folder")
+        if self.config.hooks_listen is not None:
+            host, _, port = self.config.hooks_listen.rpartition(":")
+            self.notes.append(f"webhooks are taken on http://{host}:{await made.door.start(_bare(host), int(port))}/hooks/SYNC")
+            self._closers.append(made.door.close)
         return made
 
     async def _expose(self) -> None:

@@ -27,6 +27,7 @@ from reconciler.gitops import (
     load,
     marks,
     metrics,
+    notify,
     patience,
     perform,
     publish,
@@ -83,6 +84,7 @@ class Agent:
         is_own: bool = True,
         claims: gitops.Claims | None = None,
         kept: history.History | None = None,
+        told: Callable[[sync.Spec, notify.News], None] = lambda spec, news: None,
         released: Callable[[Sequence[Identity]], None] = lambda identities: None,
         tell: Callable[[str], None] = lambda line: None,
         pace: Pace = Pace(),
@@ -108,6 +110,8 @@ class Agent:
         self._spec = sync.Spec(path=str(root))
         self._claims = claims or gitops.Claims()
         self._released = released
+        self._told = told
+        self._news: tuple[str, str] = ("", "")  # commit and outcome that were told last
         self._notice = ""
         self._record = record.Record(name, kept)
         self._look: source.Look | None = None
@@ -471,10 +475,18 @@ class Agent:
         outcomes = {"Applied": "Healthy", "ProblemsFound": "Refused", "HealthCheckFailed": "Failed"}
         outcome = outcomes.get(str(ready.get("reason")), "Progressing")
         message = "" if outcome == "Healthy" else str(ready.get("message", ""))
+        self._report(outcome, message)
         failed = await self._record.conclude(outcome, message, status.changes)
         if failed and self._spec.rollback and not self._record.rolled_back and (good := await self._record.good()):
             self._tell(f"{self._root}: revision {good} is applied again, for the last one failed: {message}")
             await self.rollback(good)
+
+    def _report(self, outcome: str, message: str) -> None:
+        """Tell others once how each commit stands, and when that turns."""
+        commit = self._publisher.status.commit
+        if (commit, outcome) != self._news:
+            self._news = (commit, outcome)
+            self._told(self._spec, notify.News(self._name, outcome, message, commit, self._publisher.status.changes))
 
     async def _entry(self) -> history.Entry:
         now = clocks.rfc3339(self._clock.now())

@@ -18,7 +18,7 @@ from typing import Any
 
 from reconciler.client import protocol
 from reconciler.gitops import agent as agents
-from reconciler.gitops import history, publish, remote, sync
+from reconciler.gitops import history, hooks, notify, publish, remote, sync
 from reconciler.gitops import plan as gitops
 from reconciler.gitops.wanted import Identity
 from reconciler.kit import clock as clocks
@@ -69,6 +69,8 @@ class Fleet:
         self._data_dir = data_dir
         self._tell = tell
         self._pace = pace
+        self._sender = notify.Sender(clock)
+        self.door = hooks.Door(self._token, self.poke)
         self._history = history.History(data_dir / "syncs" / "history.db")
         self._claims: dict[str, Callable[[Identity], bool]] = {}
         self._members: dict[str, _Member] = {}
@@ -79,6 +81,7 @@ class Fleet:
         """Follow every Sync until cancelled."""
         own = tasks.Tasks()
         own.start(self._own.run(), "folder")
+        own.start(self._sender.run(), "notifications")
         self._cache.subscribe([publish.KIND], lambda kind, old, new: self._changed.set())
         try:
             failing = asyncio.ensure_future(own.join())
@@ -240,11 +243,34 @@ class Fleet:
             claims=gitops.Claims(self._claims),
             kept=self._history,
             released=self._released,
+            told=self._told,
             tell=self._tell,
             pace=self._pace,
         )
         self._claims[name] = made.wants
         return made
+
+    def _token(self, name: str) -> bytes:
+        """What the calls of a Sync's webhook are signed with."""
+        live = self._cache.get(publish.KIND, "", name) if self._cache.has(publish.KIND) else None
+        spec = sync.spec_of(live) if live is not None else None
+        try:
+            return self._credentials(spec.git.webhook).data.get("token", b"").strip() if spec is not None else b""
+        except remote.Unreachable:
+            return b""
+
+    def _told(self, spec: sync.Spec, news: notify.News) -> None:
+        for wanted in spec.notify:
+            is_status = wanted.type not in ("webhook", "slack")
+            if not is_status and news.outcome not in wanted.outcomes:
+                continue
+            try:
+                made = notify.call(wanted, news, spec.git.url, self._credentials(wanted.secret))
+            except remote.Unreachable as error:
+                log.warning("a notification cannot be made", extra={"facts": {"sync": news.sync, "why": error}})
+                continue
+            if made is not None:
+                self._sender.put(news.sync, made)
 
     def _released(self, identities: Sequence[Identity]) -> None:
         """A Sync wants these no more: another may be waiting for them."""

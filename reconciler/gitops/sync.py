@@ -71,6 +71,17 @@ class Git(_Model):
     webhook: SecretName = pydantic.Field(default=SecretName(), description="With token: what calls of the webhook are signed with.")
 
 
+class Notify(_Model):
+    """Whom to tell what became of a revision. A secret's address counts before the url, its token is sent along."""
+
+    type: Literal["webhook", "slack", "github", "gitlab", "gitea"] = "webhook"
+    url: str = ""
+    secret: SecretName = pydantic.Field(default=SecretName(), description="With address, token, or both.")
+    outcomes: tuple[Literal["Healthy", "Progressing", "Refused", "Failed"], ...] = pydantic.Field(
+        default=("Healthy", "Refused", "Failed"), description="What is told; a commit's status is told all."
+    )
+
+
 class Spec(_Model):
     path: str = pydantic.Field(default="", description="The folder whose documents are kept applied; with git one within the repository.")
     git: Git = Git()
@@ -84,6 +95,7 @@ class Spec(_Model):
     ignore: tuple[Ignore, ...] = pydantic.Field(default=(), description="Fields that are left to others.")
     depends_on: tuple[str, ...] = pydantic.Field(default=(), description="Syncs that must be ready first.")
     health: tuple[HealthRule, ...] = pydantic.Field(default=(), description="When objects of further kinds are healthy.")
+    notify: tuple[Notify, ...] = pydantic.Field(default=(), description="Whom to tell what became of a revision.")
     rollback: bool = pydantic.Field(default=False, description="Go back to the last healthy revision where a new one fails.")
     health_timeout_seconds: int = pydantic.Field(default=300, ge=1, description="After which an unhealthy object is a failure.")
 
