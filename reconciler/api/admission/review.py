@@ -149,5 +149,8 @@ def rejection(webhook: str, status: Mapping[str, Any]) -> errors.StatusError:
 
 def failure(webhook: str, detail: str) -> errors.StatusError:
     """A webhook that could not be asked, or whose answer means nothing."""
-    text = f'failed calling webhook "{webhook}": {detail}'
+    return internal(f'failed calling webhook "{webhook}": {detail}')
+
+
+def internal(text: str) -> errors.StatusError:
     return errors.StatusError(500, "InternalError", f"Internal error occurred: {text}", details={"causes": [{"message": text}]})

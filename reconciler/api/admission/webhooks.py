@@ -104,7 +104,7 @@ class Webhooks:
                 return patched  # type: ignore[no-any-return]
             made = self._decoder.redecode(replace(call, version=hook.version, field_validation="Ignore"), patched)
         except errors.StatusError as error:
-            raise review.failure(hook.name, error.message) from None
+            raise review.internal(error.message) from None
         if made == shown:
             return obj
         return hook.version.to_hub(made)

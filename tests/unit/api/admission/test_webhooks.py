@@ -227,3 +227,24 @@ async def test_subresources_with_bodies_of_their_own_are_judged(tmp_path: pathli
         asked = hook.asked[-1]["request"]
         assert (asked["operation"], asked["options"]) == ("CONNECT", None)
         assert asked["object"] == {"kind": "PodExecOptions", "apiVersion": "v1", "stdout": True, "command": ["ls", "-l"]}
+
+
+async def test_a_patch_that_does_not_apply_is_an_error(tmp_path: pathlib.Path) -> None:
+    remove = {"op": "remove", "path": "/metadata/labels/none"}
+    async with hooks.serving(tmp_path, lambda asked: hooks.allowing(asked, remove)) as hook, world() as w:
+        await register(w, "Mutating", "m", webhook("m.example.com", hook.config(), failurePolicy="Ignore"))
+        with pytest.raises(errors.StatusError) as refused:
+            await w.create("configmaps", labelled("c"))
+        assert refused.value.code == 500
+        assert not await w.exists("configmaps", "c")
+
+
+async def test_the_old_review_version_is_spoken(tmp_path: pathlib.Path) -> None:
+    def answer(asked: dict[str, Any]) -> dict[str, Any]:
+        assert asked["apiVersion"] == "admission.k8s.io/v1beta1"
+        return {"response": {"allowed": False, "status": {"message": "old"}}}
+
+    async with hooks.serving(tmp_path, answer) as hook, world() as w:
+        await register(w, "Validating", "v", webhook("v.example.com", hook.config(), admissionReviewVersions=["v1beta1"]))
+        with pytest.raises(errors.StatusError, match="denied the request: old"):
+            await w.create("configmaps", labelled("c"))
