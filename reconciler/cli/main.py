@@ -19,6 +19,7 @@ VERBS = {
     "status": "is the folder applied, is everything healthy, and if not, why",
     "diff": "what applying a folder would change",
     "plan": "what a change would do: objects, pods, nodes, availability",
+    "simulate": "a folder on simulated nodes through outages, loads and rollouts",
     "check": "validate a folder without a server; for continuous integration",
     "render": "print the documents of a folder as they would be applied, kustomizations built",
     "history": "what a Sync applied, revision by revision",

@@ -12,8 +12,9 @@ from typing import Any
 from reconciler import controllers, kinds
 from reconciler.api import apiserver, publishing, server
 from reconciler.client import protocol, usage
-from reconciler.daemon import announcing, exposition, heap, introspection, late_node, machine, measuring, narrator, office, prometheus
+from reconciler.daemon import announcing, exposition, heap, introspection, late_node, machine, narrator, office, prometheus
 from reconciler.daemon.config import Config, ConfigError
+from reconciler.foresight import measuring
 from reconciler.gitops import fleet as gitops
 from reconciler.kit import clock as clocks
 from reconciler.kit import tasks

@@ -115,7 +115,7 @@ async def _forecast(question: Question) -> Forecast:
             changes=tuple(_changes(made)),
             pods=tuple([await _pod_step(made, step) for step in made.observer.pod_steps]),
             unplaced=tuple(Unplaced(_path(pod), why) for pod, why in made.observer.unplaced()),
-            availability=tuple(_availability(made)),
+            availability=tuple(availability(made)),
             unhealthy=tuple(Unhealthy(_title(obj), state, message) for obj, state, message in made.observer.unhealthy()),
             problems=tuple(report["errors"]),
             held=tuple(f"{one['type']}: {one['message']}" for one in report["conditions"]),
@@ -145,7 +145,7 @@ async def _pod_step(made: world.World, step: observer.PodStep) -> PodStep:
     return PodStep(step.sign, _path(step.pod), pod.node_name(step.pod), round(step.seconds, 1), why)
 
 
-def _availability(made: world.World) -> Iterator[Availability]:
+def availability(made: world.World) -> Iterator[Availability]:
     """Of the workloads that had less than before at any time, or have another number in the end."""
     for place, seen in made.observer.availability.items():
         obj = made.cache.get(*place)

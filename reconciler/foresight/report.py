@@ -26,7 +26,7 @@ def markdown(found: Forecast) -> str:
 
 def as_json(found: Forecast) -> str:
     """The fields of forecast.Forecast; a time without an end is null."""
-    return json.dumps(_finite(dataclasses.asdict(found)), indent=2) + "\n"
+    return json.dumps(finite(dataclasses.asdict(found)), indent=2) + "\n"
 
 
 def headline(found: Forecast) -> str:
@@ -87,9 +87,10 @@ def _count(number: int, noun: str, verb: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'} {verb}"
 
 
-def _finite(value: object) -> object:
+def finite(value: object) -> object:
+    """`value` for JSON, which has no infinity: null instead."""
     if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
+        return {key: finite(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
+        return [finite(one) for one in value]
     return None if isinstance(value, float) and math.isinf(value) else value

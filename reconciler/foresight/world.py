@@ -6,8 +6,9 @@ observer every change in order. Nothing leaves it: no container, no socket, no f
 """
 
 import contextlib
+import dataclasses
 import random
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,14 +16,14 @@ import orjson
 
 from reconciler import controllers, kinds
 from reconciler.api import apiserver
-from reconciler.client import protocol
-from reconciler.foresight import observer
+from reconciler.client import protocol, usage
+from reconciler.foresight import measuring, observer
 from reconciler.gitops import agent as gitops
 from reconciler.kit import clock as clocks
 from reconciler.kit import ids, tasks
 from reconciler.loop import cache as caches
 from reconciler.loop import driver as drivers
-from reconciler.loop import events, perform
+from reconciler.loop import perform
 from reconciler.model import meta, plan
 from reconciler.model.roster import Roster
 from reconciler.node.sim import agent as simulation
@@ -30,6 +31,8 @@ from reconciler.scheduler import agent as scheduler
 from reconciler.store import memory, types
 
 ROOT_CA = "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"
+MOMENT_SECONDS = 0.001  # changes within it are planned for once; without real time to pass, a thousand pods start in one
+SURE_SECONDS = 366 * 24 * 3600.0  # nodes live as long as nobody switches them off
 LEFT_BEHIND = frozenset({"events", "events.events.k8s.io"})  # kinds that say what happened, not what is
 
 
@@ -54,7 +57,8 @@ class World:
         settings = apiserver.Settings(source=ids.Source(random.Random(beginning.seed)), default_roles=False)  # noqa: S311 - repeatable
         self.api = apiserver.ApiServer(self.journal, roster, clock, settings)
         self.cache = caches.Cache(self.client("reconciler"), clock)
-        self.nodes = simulation.Agent(self.client("kubelet"), self.cache, clock, beginning.nodes)
+        self.nodes = simulation.Agent(self.client("kubelet"), self.cache, clock, beginning.nodes, SURE_SECONDS)
+        self.usage: list[usage.Source] = [self.nodes]
         self.observer = observer.Observer(self.cache, clock)
         self._tasks = tasks.Tasks()
         self._folder = tasks.Tasks()
@@ -67,9 +71,12 @@ class World:
         await self.api.start()
         self._tasks.start(self.cache.run(), "cache")
         await self.cache.synced()
-        driver = self._driver("controller", "kube-controller-manager")
-        for controller in controllers.enabled(controllers.builtin(controllers.Facts(root_ca=ROOT_CA)), ("*",)):
-            driver.add(controller)
+        measured = measuring.Measuring(self.cache, self.clock, self.usage, None)
+        driver = self._driver("controller", "kube-controller-manager", measured.performers())
+        measured.wakes(driver.wake)
+        facts = controllers.Facts(root_ca=ROOT_CA, autoscaling=measured.memories)
+        for controller in controllers.enabled(controllers.builtin(facts), ("*",)):
+            driver.add(dataclasses.replace(controller, delay_seconds=max(controller.delay_seconds, MOMENT_SECONDS)))
         self._tasks.start(driver.run(), "controllers")
         client = self.client("kube-scheduler")
         record = self._performers(client)[plan.Emit]
@@ -92,13 +99,11 @@ class World:
         await self.journal.close()
 
     def _performers(self, client: protocol.Client) -> dict[type, perform.Performer]:
-        recorder = events.Recorder(client, self.clock)
-        self._tasks.start(recorder.run(), "events")
-        return perform.performers(client, self.clock, recorder.perform)
+        return perform.performers(client, self.clock, _unrecorded)
 
-    def _driver(self, actor: str, manager: str) -> drivers.Driver:
+    def _driver(self, actor: str, manager: str, own: Mapping[type, perform.Performer]) -> drivers.Driver:
         client = self.client(manager)
-        return drivers.Driver(client, self.cache, self.clock, self._performers(client), actor=actor)
+        return drivers.Driver(client, self.cache, self.clock, {**self._performers(client), **own}, actor=actor)
 
 
 @contextlib.asynccontextmanager
@@ -109,6 +114,10 @@ async def running(beginning: Beginning, clock: clocks.Clock) -> AsyncIterator[Wo
         yield world
     finally:
         await world.close()
+
+
+async def _unrecorded(action: plan.Action, origin: protocol.Origin) -> None:
+    """Events say what happens; here an observer sees it."""
 
 
 def _stored(roster: Roster, objects: Iterable[tuple[str, meta.Obj]]) -> dict[str, tuple[bytes, meta.Obj]]:

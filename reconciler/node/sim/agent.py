@@ -35,11 +35,13 @@ FIRST_ADDRESS = int(ipaddress.IPv4Address("10.128.0.1"))
 class Agent:
     """`count` nodes of its own, sim-1 and so on, beside those that others made."""
 
-    def __init__(self, client: protocol.Client, cache: Cache, clock: clocks.Clock, count: int = 0) -> None:
+    def __init__(self, client: protocol.Client, cache: Cache, clock: clocks.Clock, count: int = 0, sure_seconds: float = 0.0) -> None:
+        """`sure_seconds`: how long nodes are known to live unless switched off; they say so once, instead of by heartbeats."""
         self._client = client
         self._cache = cache
         self._clock = clock
         self._count = count
+        self._sure_seconds = sure_seconds
         self._tasks = tasks.Tasks()
         self._dirty: deque[meta.Key] = deque()
         self._queued: set[meta.Key] = set()
@@ -49,6 +51,8 @@ class Agent:
         self._writing: set[meta.Key] = set()
         self._nodes: dict[str, meta.Obj] = {}
         self._stale_nodes: set[str] = set()
+        self._silent: set[str] = set()  # nodes that were switched off
+        self._promised: dict[str, float] = {}  # what their leases say, of `sure_seconds`
         self._wake = asyncio.Event()
         self._slots = asyncio.Semaphore(WRITERS)
         self._addresses = 0
@@ -60,7 +64,8 @@ class Agent:
         self._cache.subscribe(("nodes",), self._on_node)
         self._cache.subscribe(("pods",), self._on_pod)
         self._tasks.start(self._loop(), "simulated pods")
-        self._tasks.start(self._beat(), "simulated heartbeats")
+        if not self._sure_seconds:
+            self._tasks.start(self._beat(), "simulated heartbeats")
         self._tasks.start(self._watch_time(), "simulated time")
         try:
             await self._tasks.join()
@@ -69,6 +74,20 @@ class Agent:
 
     async def close(self) -> None:
         await self._tasks.close()
+
+    def switch_off(self, name: str) -> None:
+        """From now on the node says nothing and does nothing, as one without power."""
+        self._silent.add(name)
+        self._stale_nodes.add(name)
+        self._wake.set()
+
+    def switch_on(self, name: str) -> None:
+        """The node is back; its pods are what they were."""
+        self._silent.discard(name)
+        self._stale_nodes.add(name)
+        for pod in self._cache.by("pods", view.NODE, name):
+            self._mark(meta.key(pod))
+        self._wake.set()
 
     async def usage(self) -> tuple[usage.Node, ...]:
         """Implements client/usage.Source for all simulated nodes."""
@@ -123,11 +142,24 @@ class Agent:
                 await self._step()
 
     async def _tend(self, name: str) -> None:
-        """See that a node says it is ready, and has a heartbeat from the start."""
+        """See that a node says it is ready, and for how long it is sure to live where that is known."""
         node = self._nodes.get(name)
+        if node is not None and self._sure_seconds:
+            await self._promise(node)
+        if name in self._silent:
+            return
         action = nodes.status_write(node, self._clock.now()) if node is not None else None
         if action is not None:
             await self._perform(action)
+
+    async def _promise(self, node: meta.Obj) -> None:
+        sure_seconds = 0.0 if meta.name(node) in self._silent else self._sure_seconds
+        if self._promised.get(meta.name(node)) != sure_seconds:
+            self._promised[meta.name(node)] = sure_seconds
+            now = self._clock.now()
+            await self._perform(nodes.renewal(node, now + sure_seconds))
+            if not sure_seconds:
+                await self._perform(nodes.last_report(node, now))
 
     async def _step(self) -> None:
         start = self._clock.monotonic()
@@ -148,7 +180,7 @@ class Agent:
         if pod is None or key in self._writing or meta.revision(pod) < self._written.get(key, 0):
             return None
         node = self._nodes.get(pod_facts.node_name(pod))
-        if node is None:
+        if node is None or meta.name(node) in self._silent:
             return None
         now = self._clock.now()
         starting = not meta.status(pod).get("startTime")
@@ -194,7 +226,7 @@ class Agent:
         while True:
             names = list(self._nodes)
             for name in names:
-                node = self._nodes.get(name)
+                node = self._nodes.get(name) if name not in self._silent else None
                 if node is not None:
                     await self._perform(nodes.renewal(node, self._clock.now()))
                     await self._clock.sleep(HEARTBEAT_SECONDS / len(names))

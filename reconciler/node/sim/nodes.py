@@ -56,6 +56,16 @@ def status_write(node: meta.Obj, now: float) -> plan.Patch | None:
     )  # fmt: skip
 
 
+def last_report(node: meta.Obj, now: float) -> plan.Patch:
+    """Says that the node was alive a moment ago; whoever watches over nodes counts from here."""
+    at = clocks.rfc3339(now)
+    conditions = [{**one, "lastHeartbeatTime": at} for one in meta.status(node).get("conditions") or ()]
+    return plan.Patch(
+        kind="nodes", namespace="", name=meta.name(node), uid=meta.uid(node), type="merge", subresource="status",
+        patch={"status": {"conditions": conditions}}, why="the last report of a node that is switched off",
+    )  # fmt: skip
+
+
 def node_info(uid: str) -> dict[str, str]:
     return {
         "machineID": uid,

@@ -6,11 +6,11 @@ configured. Each autoscaler asks for its own, once a period; nothing is measured
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from reconciler.client import protocol
 from reconciler.client import usage as uses
 from reconciler.controllers import horizontalpodautoscaler, measures
-from reconciler.daemon import prometheus
 from reconciler.kit import clock as clocks
 from reconciler.loop import perform
 from reconciler.model import meta, plan, selectors
@@ -24,10 +24,16 @@ NOTHING_MEASURED = "no metrics returned from resource metrics API"
 Wake = Callable[[str, meta.Key], None]
 
 
+class Reader(Protocol):
+    """Where metrics come from that nodes do not measure."""
+
+    async def answer(self, query: measures.Query) -> measures.Answer: ...
+
+
 class Measuring:
     """Performs `Measure` and `Remember`. `memories` is what the planner reads."""
 
-    def __init__(self, view: View, clock: clocks.Clock, sources: Sequence[uses.Source], reader: prometheus.Reader | None) -> None:
+    def __init__(self, view: View, clock: clocks.Clock, sources: Sequence[uses.Source], reader: Reader | None) -> None:
         self._view, self._clock, self._sources, self._reader = view, clock, sources, reader
         self._memories: dict[meta.Key, measures.Memory] = {}
         self._wake: Wake | None = None

@@ -16,8 +16,9 @@ from reconciler.client import protocol
 from reconciler.client import usage as uses
 from reconciler.controllers import horizontalpodautoscaler as hpa
 from reconciler.controllers import measures
-from reconciler.daemon import measuring, prometheus
+from reconciler.daemon import prometheus
 from reconciler.daemon.config import Prometheus
+from reconciler.foresight import measuring
 from reconciler.kit import clock as clocks
 from reconciler.loop.snapshot import Snapshot
 from reconciler.model import meta
