@@ -147,7 +147,14 @@ def _parse_yaml(raw: bytes, kind: str) -> Body:
         raise _unrecognized(kind, f"yaml: {error.upstream}", raw) from None
     if fault := envelope.fault(body.value):
         raise _unrecognized(kind, fault, raw)
-    return Body(body.value or {}, body.duplicates)
+    return Body(_sorted(body.value or {}), body.duplicates)
+
+
+def _sorted(value: Any) -> Any:
+    """With sorted keys, as upstream turns YAML into JSON: the first of several faults is told of."""
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(item) for item in value] if isinstance(value, list) else value
 
 
 def _first_document(raw: bytes) -> Body:

@@ -53,7 +53,7 @@ class Decoder:
         complaints = [*duplicates, *(f'unknown field "{path}"' for path in sorted(unknown))]
         if complaints and call.field_validation == "Strict":
             raise refused(f"strict decoding error: {', '.join(complaints)}")
-        self.complain(call, complaints)
+        self._complain(call, complaints)
         placed = self._placed(call, typed)
         return placed if _is_same_beside_status(placed, live) else call.version.default(placed)
 
@@ -63,18 +63,14 @@ class Decoder:
             obj, unknown = self._checked(call, body)
         except decode.DecodeError as error:
             raise self._unhandled(call, str(error)) from None
-        self.complain(call, [*duplicates, *(f'unknown field "{path}"' for path in unknown)])
+        self._complain(call, [*duplicates, *(f'unknown field "{path}"' for path in unknown)])
         return obj
 
-    def complain(self, call: Call, complaints: Sequence[str]) -> None:
+    def _complain(self, call: Call, complaints: Sequence[str]) -> None:
         """Deal with what strict decoding found, as the request's fieldValidation says."""
-        if not complaints or call.field_validation == "Ignore":
-            return
-        if call.field_validation == "Strict":
+        if complaints and call.field_validation == "Strict":
             raise self._unhandled(call, f"strict decoding error: {', '.join(complaints)}")
-        for complaint in complaints:
-            for line in complaint.removeprefix(REPEATS).split("\n"):
-                call.warn(line.strip())
+        complain(call, complaints)
 
     def _checked(self, call: Call, body: Mapping[str, Any], live: meta.Obj | None = None) -> tuple[dict[str, Any], tuple[str, ...]]:
         if call.version.prune is not None:
@@ -131,6 +127,14 @@ class Decoder:
 def _is_same_beside_status(obj: meta.Obj, live: meta.Obj) -> bool:
     """Whether a patch left all alone that has defaults: what is stored has them already."""
     return obj.keys() == live.keys() and all(obj[key] is live[key] for key in obj if key not in _WITHOUT_DEFAULTS)
+
+
+def complain(call: Call, complaints: Sequence[str]) -> None:
+    """Warn of what strict decoding found, unless the caller does not want to know."""
+    if call.field_validation != "Ignore":
+        for complaint in complaints:
+            for line in complaint.removeprefix(REPEATS).split("\n"):
+                call.warn(line.strip())
 
 
 def unpatchable(quoted: str, detail: str) -> errors.StatusError:

@@ -78,20 +78,18 @@ def _graceful(kind: Kind, obj: meta.Obj, options: DeleteOptions, now: float) -> 
     """The object with its grace period begun or shortened, and whether a deletion is under way that stays as it is."""
     metadata = meta.meta(obj)
     granted = metadata.get("deletionGracePeriodSeconds")
+    asked = options.grace_seconds if options.grace_seconds is None or options.grace_seconds >= 0 else 1
     if metadata.get("deletionTimestamp"):
         if granted is None:
             return obj, False
-        if options.grace_seconds is None or options.grace_seconds >= granted:
+        if asked is None or asked >= granted:
             return obj, True
-        grace_seconds = max(options.grace_seconds, 0)
         begun = clock.parse_rfc3339(metadata["deletionTimestamp"]) - granted
-        return _due(obj, begun + grace_seconds, grace_seconds), False
+        return _due(obj, begun + asked, asked), False
     if kind.graceful_seconds is None:
         return obj, False
     usual = kind.graceful_seconds(obj)
-    grace_seconds = usual if options.grace_seconds is None or usual == 0 else options.grace_seconds
-    if grace_seconds < 0:
-        grace_seconds = 1
+    grace_seconds = 0 if usual is None else usual if asked is None else asked
     return _bumped(_due(obj, now + grace_seconds, grace_seconds)), False
 
 

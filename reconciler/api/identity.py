@@ -72,7 +72,7 @@ def updated(obj: meta.Obj, old: meta.Obj) -> dict[str, Any]:
 
 def next_generation(kind: Kind, obj: dict[str, Any], old: meta.Obj) -> dict[str, Any]:
     """Bump the generation where anything but metadata and status changed; a kind's own `prepare` may have done so."""
-    if not kind.has_generation or meta.generation(obj) != meta.generation(old) or same_spec(obj, old):
+    if not (kind.has_generation and kind.generation_grows) or meta.generation(obj) != meta.generation(old) or same_spec(obj, old):
         return obj
     return {**obj, "metadata": {**obj["metadata"], "generation": meta.generation(old) + 1}}
 

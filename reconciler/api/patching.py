@@ -46,10 +46,15 @@ def patched(decoder: Decoder, call: Call, patch: Patch, live: meta.Obj) -> meta.
 
     def refused(fault: str) -> errors.StatusError:
         if node is not None and patch.type == "strategic":
-            return decoding.unpatchable(govalue.plain(patch.body), patches.misfit(node, merged) or fault)
+            return decoding.unpatchable(govalue.plain(patch.body), patches.misfit(node, merged) or _restored(fault))
         return decoding.unpatchable(patches.shown(node, shown, merged, sort_new=patch.type == "merge"), fault)
 
     return decoder.patched(call, merged, shown, refused, patch.duplicates)
+
+
+def _restored(fault: str) -> str:
+    """A fault of decoding as upstream's converter of values says it."""
+    return f"error decoding from json: {fault}" if fault.startswith("illegal base64") else fault
 
 
 def configuration(call: Call, patch: Patch) -> meta.Obj:
@@ -58,6 +63,10 @@ def configuration(call: Call, patch: Patch) -> meta.Obj:
         kind = {list: "array", str: "string", bool: "bool"}.get(type(patch.body), "number")
         fault = f"while decoding JSON: json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"
         raise errors.bad_request(f"error decoding YAML: error unmarshaling JSON: {fault}")
+    for repeats in patch.duplicates:
+        if call.field_validation == "Strict":
+            raise errors.bad_request(f"error strict decoding YAML: error converting YAML to JSON: {repeats}")
+    decoding.complain(call, patch.duplicates)
     metadata = patch.body.get("metadata") or {}
     if metadata.get("name", call.name) != call.name:
         raise errors.bad_request(f"the name of the object ({metadata['name']}) does not match the name on the URL ({call.name})")

@@ -56,6 +56,6 @@ def _reader(kind: Kind, name: str) -> Callable[[meta.Obj], str]:
         return kind.selectable_fields[name]
     if kind.id == "jobs.batch":
         raise errors.bad_request(f'field label "{name}" not supported for Job')
-    if kind.selectable_fields:
+    if kind.selectable_fields or kind.custom:
         raise errors.bad_request(f"field label not supported: {name}")
     raise errors.bad_request(f'"{name}" is not a known field selector: only "metadata.name", "metadata.namespace"')

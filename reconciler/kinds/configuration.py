@@ -59,7 +59,7 @@ def validate_config_map(config_map: meta.Obj, old: meta.Obj | None) -> Iterator[
                 kept = "binaryData" if field == "data" else "data"
                 yield errors.invalid(f"{field}[{key}]", key, f"duplicate of key present in {kept}")
     if size > MOST_BYTES:
-        yield errors.too_long("", MOST_BYTES)
+        yield errors.too_long("[]", MOST_BYTES)
     if old is not None:
         yield from _kept_when_immutable(config_map, old, ("data", "binaryData"))
 

@@ -186,6 +186,12 @@ SELECTABLE = {
     "type": lambda event: str(event.get("type", "")),
 }
 
+
+def _new_name(field: str) -> str:
+    """A core event's field as events.k8s.io calls it."""
+    return field.replace("involvedObject", "regarding").replace("reportingComponent", "reportingController")
+
+
 KINDS = (
     Kind(
         group="",
@@ -212,7 +218,7 @@ KINDS = (
         versions=(Version(name="v1", schema="io.k8s.api.events.v1.Event", to_hub=to_core, from_hub=to_new),),
         validate=validate_new,
         columns=tuple(replace(column, description=_renamed(column.description)) for column in COLUMNS),
-        selectable_fields={**SELECTABLE, **{name.replace("involvedObject", "regarding"): get for name, get in SELECTABLE.items()}},
+        selectable_fields={_new_name(name): get for name, get in SELECTABLE.items() if name != "source"},
         name_rule="subdomain",
         create_on_update=True,
         stored_as="events",

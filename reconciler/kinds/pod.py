@@ -105,10 +105,10 @@ def priority(pod: meta.Obj) -> int:
     return int(meta.spec(pod).get("priority") or 0)
 
 
-def grace_seconds(pod: meta.Obj) -> int:
-    """What a DELETE without a grace period gives it: none at all while no node could know of it."""
+def grace_seconds(pod: meta.Obj) -> int | None:
+    """What a DELETE without a grace period gives it; None: it goes at once, whatever is asked, for no node knows of it."""
     if not node_name(pod) or is_terminal(pod):
-        return 0
+        return None
     wanted = meta.spec(pod).get("terminationGracePeriodSeconds")
     return pod_defaults.GRACE_SECONDS if wanted is None else int(wanted)
 
@@ -173,6 +173,8 @@ def _host_port(port: Mapping[str, Any]) -> Mapping[str, Any]:
 def prepare(pod: meta.Obj, old: meta.Obj | None) -> meta.Obj:
     if old is not None:
         return {**pod, "status": old.get("status", {})}
+    if (meta.spec(pod).get("terminationGracePeriodSeconds") or 0) < 0:
+        pod = meta.put(pod, ("spec", "terminationGracePeriodSeconds"), 1)
     status: dict[str, Any] = {"phase": "Pending", "qosClass": qos_class(pod)}
     if is_gated(pod):
         gated = {"type": "PodScheduled", "status": "False", "reason": "SchedulingGated", "message": GATED_MESSAGE}

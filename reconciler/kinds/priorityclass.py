@@ -61,6 +61,7 @@ KIND = Kind(
     versions=(Version(name="v1", schema="io.k8s.api.scheduling.v1.PriorityClass", default=default),),
     validate=validate,
     has_generation=True,
+    generation_grows=False,
     columns=(
         columns.NAME,
         columns.column("Value", value, "@value"),

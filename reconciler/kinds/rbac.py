@@ -144,7 +144,7 @@ def _binding(kind: str, namespaced: bool) -> Kind:
         validate=_binding_rules("Role", "ClusterRole") if namespaced else _binding_rules("ClusterRole"),
         columns=(
             columns.NAME,
-            columns.column("Role", _role_cell, "@roleRef"),
+            columns.column("Role", _role_cell, "@roleRef" if namespaced else CLUSTER_ROLE_REF),
             columns.AGE,
             columns.column("Users", lambda b: _subjects_cell(b, "User"), f"Users in the {own}", wide=True),
             columns.column("Groups", lambda b: _subjects_cell(b, "Group"), f"Groups in the {own}", wide=True),
@@ -155,6 +155,12 @@ def _binding(kind: str, namespaced: bool) -> Kind:
         order=15,
     )
 
+
+# What Kubernetes says of it since before the field was documented as it is now.
+CLUSTER_ROLE_REF = (
+    "RoleRef can only reference a ClusterRole in the global namespace."
+    " If the RoleRef cannot be resolved, the Authorizer must return an error."
+)
 
 KINDS = (
     Kind(

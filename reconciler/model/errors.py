@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from reconciler.model import govalue
+
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
@@ -126,12 +128,12 @@ class StatusError(Exception):
 def not_found(resource: str, group: str, name: str) -> StatusError:
     """`resource` is the plural; the message names it qualified by its group, as kubectl prints it."""
     qualified = f"{resource}.{group}" if group else resource
-    return StatusError(404, "NotFound", f'{qualified} "{name}" not found', details=_details(name, group, resource))
+    return StatusError(404, "NotFound", f"{qualified} {govalue.quoted(name)} not found", details=_details(name, group, resource))
 
 
 def already_exists(resource: str, group: str, name: str) -> StatusError:
     qualified = f"{resource}.{group}" if group else resource
-    return StatusError(409, "AlreadyExists", f'{qualified} "{name}" already exists', details=_details(name, group, resource))
+    return StatusError(409, "AlreadyExists", f"{qualified} {govalue.quoted(name)} already exists", details=_details(name, group, resource))
 
 
 def conflict(resource: str, group: str, name: str, detail: str) -> StatusError:

@@ -6,6 +6,8 @@
 import json
 from typing import Any
 
+_ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v", "\\": "\\\\", '"': '\\"'}
+
 
 def plain(value: Any) -> str:
     """map[a:1 b:[x y]], with keys in order."""
@@ -51,7 +53,16 @@ def type_name(value: Any) -> str:
 
 def quoted(text: str) -> str:
     """%q, which for printable text is a JSON string."""
-    return json.dumps(text, ensure_ascii=False)
+    if text.isprintable():
+        return json.dumps(text, ensure_ascii=False)
+    return '"' + "".join(map(_escaped_rune, text)) + '"'
+
+
+def _escaped_rune(rune: str) -> str:
+    if rune in _ESCAPES or rune.isprintable():
+        return _ESCAPES.get(rune, rune)
+    code = ord(rune)
+    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def marshal(value: Any) -> str:

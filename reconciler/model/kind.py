@@ -136,11 +136,12 @@ class Kind:
     stamps_conditions: bool = False  # the server dates conditions that come without times
     warn: Callable[[meta.Obj, meta.Obj | None], Iterable[str]] = no_warnings
     has_generation: bool = False
+    generation_grows: bool = True  # with every change of the spec
     columns: tuple[Column, ...] = ()
     row_conditions: Callable[[meta.Obj], Iterable[Mapping[str, str]]] = no_conditions  # of a Table's row
     selectable_fields: Mapping[str, Callable[[meta.Obj], str]] = field(default_factory=dict)  # beside metadata.name/namespace
     name_rule: Literal["subdomain", "label", "label1035", "path", "rbac", "ip", "subdomain_in_bytes"] = "subdomain"
-    graceful_seconds: Callable[[meta.Obj], int] | None = None  # pods: the grace a DELETE without one gets
+    graceful_seconds: Callable[[meta.Obj], int | None] | None = None  # pods: the grace a DELETE without one gets; None: none is possible
     # How the kind's own rules look at the metadata of an update: as of a new object, at what changed, both or not.
     metadata_on_update: Literal["both", "whole", "changes", "none"] = "both"
     standard_finalizers: bool = True  # a finalizer without a domain must be one that Kubernetes knows

@@ -5,7 +5,7 @@ kind demands beyond it is the kind's own `validate`.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from reconciler.model import errors, meta, names
@@ -40,6 +40,8 @@ def refused(kind: Kind, obj: meta.Obj, old: meta.Obj | None = None, subresource:
     again = "changes" if subresource else kind.metadata_on_update
     if again in ("both", "changes"):
         found += _changes(metadata, meta.meta(old))
+        if kind.standard_finalizers and not kind.custom:
+            found += _unknown_finalizers(metadata.get("finalizers") or ())
     if again in ("both", "whole"):
         found += [*_generated_name(kind, metadata), *_whole(kind, metadata)]
     return found
@@ -150,12 +152,18 @@ def _finalizers(finalizers: list[str], standard: bool = True) -> Iterator[FieldE
         reasons = names.qualified(finalizer)
         for reason in reasons:
             yield errors.invalid("metadata.finalizers", finalizer, reason)
-        if standard and "/" not in finalizer and finalizer not in STANDARD_FINALIZERS:
-            reason = "name is neither a standard finalizer name nor is it fully qualified"
-            yield errors.invalid(f"metadata.finalizers[{index}]", finalizer, reason)
+        if standard:
+            yield from _unknown_finalizers([finalizer], index)
     if {"orphan", "foregroundDeletion"} <= set(finalizers):
         detail = "finalizer orphan and foregroundDeletion cannot be both set"
         yield errors.invalid("metadata.finalizers", finalizers, detail)
+
+
+def _unknown_finalizers(finalizers: Sequence[str], first: int = 0) -> Iterator[FieldError]:
+    for index, finalizer in enumerate(finalizers, first):
+        if "/" not in finalizer and finalizer not in STANDARD_FINALIZERS:
+            reason = "name is neither a standard finalizer name nor is it fully qualified"
+            yield errors.invalid(f"metadata.finalizers[{index}]", finalizer, reason)
 
 
 def _immutable(new: Mapping[str, Any], old: Mapping[str, Any]) -> Iterator[FieldError]:

@@ -62,9 +62,6 @@ def _policies(path: str, wanted: Spec) -> Iterator[FieldError]:
     yield from check.labels(f"{path}.nodeSelector", wanted.get("nodeSelector"))
     if wanted.get("securityContext"):
         yield from security.of_pod(f"{path}.securityContext", wanted["securityContext"])
-    for index, secret in enumerate(wanted.get("imagePullSecrets") or ()):
-        if not secret.get("name"):
-            yield errors.required(f"{path}.imagePullSecrets[{index}].name")
 
 
 def _placement(path: str, wanted: Spec) -> Iterator[FieldError]:

@@ -73,8 +73,8 @@ def is_reset(wire: Any) -> bool:
     return wire in ([], [{}])
 
 
-def wire(managers: Managers) -> list[dict[str, Any]]:
-    """In upstream's order: appliers first, then by time and name."""
+def wire(managers: Managers, *, sort_keys: bool = False) -> list[dict[str, Any]]:
+    """In upstream's order: appliers first, then by time and name. What upstream keeps as a map has sorted keys."""
     entries = []
     for writer, entry in managers.items():
         made: dict[str, Any] = {"manager": writer[0], "operation": writer[1], "apiVersion": entry.api_version}
@@ -88,6 +88,8 @@ def wire(managers: Managers) -> list[dict[str, Any]]:
                 **({"subresource": writer[3]} if writer[3] else {}),
             }
         )
+    if sort_keys:
+        entries = [dict(sorted(entry.items())) for entry in entries]
     if len(entries) > 1:
         entries.sort(key=order)
     return entries

@@ -29,7 +29,7 @@ def track(form: Form, live: meta.Obj | None, new: meta.Obj, manager: str, now: s
         managers = _tracked(form, None if live is None else _bare(live), bare, managers, manager, now)
     except typed.Untypable:
         return _with(new, meta.meta(live or {}).get("managedFields") or [])
-    return _with(new, managed.wire(managers))
+    return _with(new, managed.wire(managers, sort_keys=form.custom))
 
 
 def apply(form: Form, live: meta.Obj | None, config: meta.Obj, manager: str, now: str, *, force: bool = False) -> meta.Obj:
@@ -53,7 +53,7 @@ def apply(form: Form, live: meta.Obj | None, config: meta.Obj, manager: str, now
         raise errors.StatusError(500, "", f"failed to merge config: {problem}") from None
     if manager == CLIENT_SIDE and meta.annotations(merged).get(LAST_APPLIED):
         merged = _with_last_applied(merged, config)
-    return _with(merged, managed.wire(managers))
+    return _with(merged, managed.wire(managers, sort_keys=form.custom))
 
 
 def settle_times(old: meta.Obj, new: meta.Obj) -> meta.Obj:
@@ -144,7 +144,8 @@ def _beyond_client_side(form: Form, live: meta.Obj, manager: str, conflicts: own
 
 def _require_applicable(form: Form, config: meta.Obj) -> None:
     group, _, version = str(config.get("apiVersion", "")).rpartition("/")
-    type_ = f"{group}/{version}, Kind={config.get('kind', '')}"
+    kind = config.get("kind")
+    type_ = f"{group}/{version}, Kind={kind if isinstance(kind, str) else ''}"
     if (config.get("apiVersion"), config.get("kind")) != (form.api_version, form.kind):
         raise errors.bad_request(f"invalid object type: {type_}")
     if meta.meta(config).get("managedFields") is not None:
