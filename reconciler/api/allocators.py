@@ -84,8 +84,10 @@ class Services:
 
     def _with_address(self, obj: meta.Obj, old: meta.Obj | None, taken: list[Any], held: frozenset[Any]) -> meta.Obj:
         spec = meta.spec(obj)
-        if spec.get("type") == "ExternalName":
-            return obj
+        given = spec.get("clusterIPs") or ()
+        if spec.get("type") == "ExternalName" or (given and spec.get("clusterIP") and given[0] != spec["clusterIP"]):
+            return obj  # the second the kind's validation refuses
+        self._check_families(obj)
         spec = self._with_families(spec)
         wanted = spec.get("clusterIP") or next(iter(spec.get("clusterIPs") or ()), "")
         if not wanted and old is not None and meta.spec(old).get("type") != "ExternalName":
@@ -99,6 +101,23 @@ class Services:
             wanted = self._any_address(obj)
             taken.append(wanted)
         return meta.put(obj, ("spec",), {**spec, "clusterIP": wanted, "clusterIPs": [wanted]})
+
+    def _check_families(self, obj: meta.Obj) -> None:
+        """Raises StatusError 422 for families that this cluster does not have; what is no family validation refuses."""
+        spec = meta.spec(obj)
+        policy, families = spec.get("ipFamilyPolicy"), spec.get("ipFamilies") or ()
+        if policy == "":
+            raise _refused(obj, errors.not_supported("spec.ipFamilyPolicy", policy, ("PreferDualStack", "RequireDualStack", "SingleStack")))
+        if len(families) != len(set(families)) or not set(families) <= {"IPv4", "IPv6"}:
+            return
+        if len(families) > 1 and policy in (None, "SingleStack"):
+            detail = "must be 'RequireDualStack' or 'PreferDualStack' when multiple IP families are specified"
+            raise _refused(obj, errors.invalid("spec.ipFamilyPolicy", "SingleStack", detail))
+        if spec.get("clusterIP") == "None" and not spec.get("selector"):
+            return
+        for index, family in enumerate(families):
+            if family != f"IPv{self.network.version}":
+                raise _refused(obj, errors.invalid(f"spec.ipFamilies[{index}]", family, "not configured on this cluster"))
 
     def _with_families(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
         """One family, the range's own; a headless Service without a selector may lead anywhere."""
@@ -116,9 +135,8 @@ class Services:
             address = ipaddress.ip_address(wanted)
         except ValueError:
             return  # the kind's validation says what is wrong with it
-        if address not in self.network:
-            valid = f"The range of valid IPs is {self.network}"
-            detail = f"failed to allocate IP {wanted}: the provided IP ({wanted}) is not in the valid range. {valid}"
+        if address not in self.network or address in (self.network.network_address, self.network.broadcast_address):
+            detail = f"failed to allocate IP {wanted}: the provided network does not match the current range"
         elif wanted in self._addresses:
             detail = f"failed to allocate IP {wanted}: provided IP is already allocated"
         else:
@@ -148,7 +166,7 @@ class Services:
                     number = self._any_port(obj, protocol)
                 self._ports[number, protocol] = _owner(obj)
                 taken.append((number, protocol))
-            elif (number, protocol) not in held and (number, protocol) not in taken:
+            elif (number, protocol) not in held:
                 self._take_port(obj, f"spec.ports[{index}].nodePort", number, protocol)
                 taken.append((number, protocol))
             numbers[port["port"]] = number

@@ -22,7 +22,7 @@ from reconciler.api.auth import authorisation
 from reconciler.api.cache import Cache, Item
 from reconciler.api.calls import Call, DeleteOptions
 from reconciler.kit import clock, ids
-from reconciler.model import apply, errors, meta, metadata
+from reconciler.model import apply, errors, gostruct, meta, metadata
 from reconciler.model.kind import Kind
 from reconciler.store import types
 
@@ -327,6 +327,7 @@ class Objects:
             for text in warnings:
                 call.warn(text)
         if refused:
+            refused = gostruct.told(self.decoder.schemas, refused)
             raise errors.invalid_object(str(obj["kind"]), kind.stored_group, meta.name(obj), refused)
         for text in kind.warn(obj, old):
             call.warn(text)

@@ -61,7 +61,9 @@ class Compiled:
         except Refused as refused:
             self.problems.append(errors.invalid(path, text, f"compilation failed: {refused}"))
             return None
-        if wanted and str(made.result) != wanted:
+        if wanted and str(made.result) not in wanted.split("|"):
+            if "|" in wanted:
+                wanted = f"one of [{wanted.replace('|', ' ')}]"
             self.problems.append(errors.invalid(path, text, f"must evaluate to {wanted} but got {made.shown_result}"))
             return None
         return made
@@ -86,13 +88,21 @@ def compiled(policy: meta.Obj) -> Compiled:
         if rule is not None:
             made.validations.append((validation, rule, message))
     for index, annotation in enumerate(_written(spec.get("auditAnnotations"), "valueExpression")):
-        made.add(f"spec.auditAnnotations[{index}].valueExpression", annotation["valueExpression"], environment, "")
+        made.add(f"spec.auditAnnotations[{index}].valueExpression", annotation["valueExpression"], environment, "string|null_type")
     _add_mutations(made, spec.get("mutations") or (), environment)
     return made
 
 
 def refused(policy: meta.Obj) -> Iterator[FieldError]:
     yield from compiled(policy).problems
+
+
+def refused_conditions(path: str, found: Sequence[Mapping[str, Any]]) -> Iterator[FieldError]:
+    """The match conditions of a webhook that do not compile."""
+    made, environment = Compiled(), Environment(dict(_GIVEN), {**FUNCTIONS, **authorizer.FUNCTIONS})
+    for index, condition in enumerate(_written(found, "expression")):
+        made.add(f"{path}[{index}].expression", condition["expression"], environment, "bool")
+    yield from made.problems
 
 
 def _written(parts: Sequence[Mapping[str, Any]] | None, key: str) -> list[Mapping[str, Any]]:

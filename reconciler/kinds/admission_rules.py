@@ -62,7 +62,12 @@ def _webhook(path: str, hook: Part) -> Iterator[FieldError]:
     for field in ("namespaceSelector", "objectSelector"):
         yield from check.label_selector(f"{path}.{field}", hook.get(field))
     yield from _client(f"{path}.clientConfig", hook.get("clientConfig") or {})
-    yield from conditions(f"{path}.matchConditions", hook.get("matchConditions") or ())
+    found = hook.get("matchConditions") or ()
+    yield from conditions(f"{path}.matchConditions", found)
+    if found:
+        from reconciler.kinds import admission_cel  # as long to import as all the other kinds
+
+        yield from admission_cel.refused_conditions(f"{path}.matchConditions", found)
 
 
 def _domain(path: str, text: str, least: int, word: str) -> Iterator[FieldError]:

@@ -11,6 +11,7 @@ from reconciler.model.errors import FieldError
 Part = Mapping[str, Any]
 
 MODES = ("All", "ExactCount")
+RESOURCE = "io.k8s.api.resource.v1."
 MOST_REQUESTS = 32
 MOST_DEVICES = 128
 IDENTIFIER_MOST = 32
@@ -39,7 +40,7 @@ def device_class(obj: meta.Obj, _: meta.Obj | None) -> Iterator[FieldError]:
 def claim(obj: meta.Obj, old: meta.Obj | None) -> Iterator[FieldError]:
     yield from claim_spec("spec", meta.spec(obj))
     if old is not None:
-        yield from check.immutable("spec", meta.spec(obj), meta.spec(old), _internal_spec(meta.spec(obj)))
+        yield from check.immutable("spec", meta.spec(obj), meta.spec(old), definition=f"{RESOURCE}ResourceClaimSpec")
 
 
 def claim_template(obj: meta.Obj, old: meta.Obj | None) -> Iterator[FieldError]:
@@ -47,11 +48,7 @@ def claim_template(obj: meta.Obj, old: meta.Obj | None) -> Iterator[FieldError]:
     yield from check.labels("spec.metadata.labels", (spec.get("metadata") or {}).get("labels"))
     yield from claim_spec("spec.spec", spec.get("spec") or {})
     if old is not None:
-        yield from check.immutable("spec", spec, meta.spec(old), {"Spec": _internal_spec(spec.get("spec") or {})})
-
-
-def _internal_spec(spec: Part) -> Any:
-    return {"Devices": check.internal(spec.get("devices") or {}, Requests=None, Constraints=None, Config=None)}
+        yield from check.immutable("spec", spec, meta.spec(old), definition=f"{RESOURCE}ResourceClaimTemplateSpec")
 
 
 def claim_spec(path: str, spec: Part) -> Iterator[FieldError]:
@@ -140,6 +137,10 @@ def _selectors(path: str, found: Sequence[Part]) -> Iterator[FieldError]:
     for index, selector in enumerate(found):
         if selector.get("cel") is None:
             yield errors.required(f"{path}[{index}].cel")
+            continue
+        from reconciler.kinds import device_cel  # as long to import as all the other kinds
+
+        yield from device_cel.refused(f"{path}[{index}].cel.expression", selector["cel"].get("expression", ""))
 
 
 def _constraint(path: str, constraint: Part, known: Mapping[str, tuple[str, ...]]) -> Iterator[FieldError]:

@@ -1,6 +1,5 @@
 """What only a Pod must fulfil, beyond its spec, and what may change of one."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -153,7 +152,7 @@ def _update(pod: meta.Obj, old: meta.Obj) -> Iterator[FieldError]:
     yield from _tolerations(new_spec.get("tolerations") or (), old_spec.get("tolerations") or ())
     yield from _gates(new_spec, old_spec)
     if _settled(new_spec, old_spec) != old_spec:
-        yield errors.forbidden("spec", f"{UPDATABLE}\n{_difference(_settled(new_spec, old_spec), old_spec)}")
+        yield errors.changed("spec", UPDATABLE, "io.k8s.api.core.v1.PodSpec", _settled(new_spec, old_spec), old_spec)
 
 
 def _settled(new: Mapping[str, Any], old: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -214,18 +213,6 @@ def _required_terms(affinity: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     required = (affinity.get("nodeAffinity") or {}).get("requiredDuringSchedulingIgnoredDuringExecution") or {}
     terms: Sequence[Mapping[str, Any]] = required.get("nodeSelectorTerms") or ()
     return terms
-
-
-def _difference(new: Mapping[str, Any], old: Mapping[str, Any]) -> str:
-    """Which fields of the spec differ, a line each."""
-    changed = [name for name in {**old, **new} if new.get(name) != old.get(name)]
-    lines = [
-        f"{sign}{name}: {json.dumps(spec[name], sort_keys=True)}"
-        for name in changed
-        for sign, spec in (("-", old), ("+", new))
-        if name in spec
-    ]
-    return "\n".join(lines)
 
 
 def _deadline(new: int | None, old: int | None) -> Iterator[FieldError]:

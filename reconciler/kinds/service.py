@@ -111,9 +111,31 @@ def _default_port(port: Mapping[str, Any]) -> Mapping[str, Any]:
     return port if port.get("targetPort") else {**port, "targetPort": port.get("port", 0)}
 
 
+EXTERNAL = ("LoadBalancer", "NodePort")
+
+
 def prepare(service: meta.Obj, old: meta.Obj | None) -> meta.Obj:
+    if old is not None:
+        service = {**service, "spec": _without_unneeded(meta.spec(service), meta.spec(old))}
     service = {**service, "spec": _same_addresses(meta.spec(service), None if old is None else meta.spec(old))}
     return {**service, "status": {"loadBalancer": {}} if old is None else old.get("status") or {"loadBalancer": {}}}
+
+
+def _without_unneeded(spec: Mapping[str, Any], old: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Who changes the type need not clear what only the old type had: what is as it was goes."""
+    unneeded: tuple[str, ...] = ()
+    if spec.get("type") == "ExternalName" != old.get("type"):
+        unneeded += ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy")
+    if spec.get("type") not in EXTERNAL and old.get("type") in EXTERNAL:
+        unneeded += ("externalTrafficPolicy",)
+    if old.get("type") == "LoadBalancer" != spec.get("type"):
+        unneeded += ("healthCheckNodePort", "allocateLoadBalancerNodePorts", "loadBalancerClass")
+    spec = {name: value for name, value in spec.items() if name not in unneeded or value != old.get(name)}
+    numbers = [port.get("nodePort") for port in spec.get("ports") or ()]
+    if spec.get("type") in EXTERNAL or old.get("type") not in EXTERNAL or numbers != [p.get("nodePort") for p in old.get("ports") or ()]:
+        return spec
+    ports = [{name: value for name, value in port.items() if name != "nodePort"} for port in spec.get("ports") or ()]
+    return {**spec, "ports": ports}
 
 
 def _same_addresses(spec: Mapping[str, Any], old: Mapping[str, Any] | None) -> Mapping[str, Any]:

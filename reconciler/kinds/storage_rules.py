@@ -170,7 +170,7 @@ def attachment(obj: meta.Obj, old: meta.Obj | None) -> Iterator[FieldError]:
         yield errors.required("spec.source.persistentVolumeName", "must specify non empty persistentVolumeName")
     yield from check.subdomain("spec.nodeName", spec.get("nodeName", ""))
     if old is not None:
-        yield from check.immutable("spec", spec, meta.spec(old))
+        yield from check.immutable("spec", spec, meta.spec(old), definition="io.k8s.api.storage.v1.VolumeAttachmentSpec")
 
 
 def attributes_class(obj: meta.Obj, old: meta.Obj | None) -> Iterator[FieldError]:

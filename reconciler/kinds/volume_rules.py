@@ -21,7 +21,8 @@ def volume(obj: meta.Obj, old: meta.Obj | None) -> Iterator[FieldError]:
         return
     before = meta.spec(old)
     if any(spec.get(name) != before.get(name) for name in SOURCES):
-        yield errors.forbidden("spec.persistentvolumesource", "spec.persistentvolumesource is immutable after creation")
+        detail = "spec.persistentvolumesource is immutable after creation"
+        yield errors.changed("spec.persistentvolumesource", detail, "io.k8s.api.core.v1.PersistentVolumeSource", spec, before)
     yield from check.immutable("volumeMode", spec.get("volumeMode"), before.get("volumeMode"))
     if before.get("nodeAffinity") is not None:
         yield from check.immutable("spec.nodeAffinity", spec.get("nodeAffinity"), before["nodeAffinity"])
@@ -167,12 +168,13 @@ def claim(obj: meta.Obj, old: meta.Obj | None) -> Iterator[FieldError]:
     if old is None:
         return
     before = meta.spec(old)
-    if _settled(spec, before, old) != before:
-        yield errors.forbidden("spec", CLAIM_CHANGES)
+    if (settled := _settled(spec, before, old)) != before:
+        yield errors.changed("spec", CLAIM_CHANGES, "io.k8s.api.core.v1.PersistentVolumeClaimSpec", settled, before)
     yield from check.immutable("volumeMode", spec.get("volumeMode"), before.get("volumeMode"))
     now, was = _requested(spec), _requested(before)
-    if quantity.compare(now, was) < 0:
-        yield errors.forbidden("spec.resources.requests.storage", "field can not be less than previous value")
+    capacity = (meta.status(old).get("capacity") or {}).get("storage", "0")
+    if quantity.compare(now, was) < 0 and quantity.compare(now, capacity) <= 0:  # what it has: an expansion may be taken back
+        yield errors.forbidden("spec.resources.requests.storage", "field can not be less than status.capacity")
 
 
 def _settled(new: Spec, old: Spec, claim_before: meta.Obj) -> Spec:

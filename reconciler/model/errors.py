@@ -13,12 +13,26 @@ from reconciler.model import govalue
 
 
 @dataclass(frozen=True, slots=True)
+class Quote:
+    """A value that upstream quotes as its internal type prints it (model/gostruct.py), or how it differs from `before`."""
+
+    definition: str
+    value: Any
+    detail: str = ""
+    before: Any = None
+
+
+@dataclass(frozen=True, slots=True)
 class FieldError:
-    """One refused field. `reason` is a metav1.CauseType, `path` such as spec.containers[0].image."""
+    """One refused field. `reason` is a metav1.CauseType, `path` such as spec.containers[0].image.
+
+    `quote` is what the API server puts into the message, which does without it elsewhere.
+    """
 
     path: str
     reason: str
     message: str
+    quote: Quote | None = None
 
     def cause(self) -> dict[str, str]:
         return {"reason": self.reason, "message": self.message, "field": self.path}
@@ -47,6 +61,11 @@ def not_found_in(path: str, value: Any, detail: str = "") -> FieldError:
 
 def forbidden(path: str, detail: str) -> FieldError:
     return FieldError(path, "FieldValueForbidden", f"Forbidden: {detail}")
+
+
+def changed(path: str, detail: str, definition: str, value: Any, before: Any) -> FieldError:
+    """Forbidden: `value` differs from `before`, of that definition."""
+    return FieldError(path, "FieldValueForbidden", f"Forbidden: {detail}", Quote(definition, value, before=before))
 
 
 def duplicate(path: str, value: Any) -> FieldError:

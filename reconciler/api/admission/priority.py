@@ -9,9 +9,13 @@ PREEMPT = "PreemptLowerPriority"
 
 
 def admit(attributes: Attributes, obj: meta.Obj) -> meta.Obj:
-    """Set spec.priority and spec.preemptionPolicy of a new pod from its class, or from the default class."""
-    if attributes.operation != "CREATE" or attributes.call.subresource:
+    """Set spec.priority and spec.preemptionPolicy of a new pod from its class, or from the default class; then they stay."""
+    if attributes.call.subresource:
         return obj
+    if attributes.operation != "CREATE":
+        kept = meta.spec(attributes.old or {})
+        missing = {name: kept[name] for name in ("priority", "preemptionPolicy") if name in kept and meta.spec(obj).get(name) is None}
+        return {**obj, "spec": {**meta.spec(obj), **missing}} if missing else obj
     spec = dict(meta.spec(obj))
     name = spec.get("priorityClassName", "")
     value, policy = _named(attributes, name) if name else (0, PREEMPT)

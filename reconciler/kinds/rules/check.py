@@ -236,9 +236,12 @@ def _expression(path: str, expression: Mapping[str, Any]) -> Iterator[FieldError
         yield from because(f"{path}.values[{index}]", value, names.label_value(value))
 
 
-def immutable(path: str, new: Any, old: Any, shown: Any = ...) -> Iterator[FieldError]:
-    """`shown` is what the message quotes, where that is not the new value as it is."""
-    if new != old:
+def immutable(path: str, new: Any, old: Any, shown: Any = ..., *, definition: str = "") -> Iterator[FieldError]:
+    """`shown` is what the message quotes, where that is not the new value as it is, or as a type prints it."""
+    if new != old and definition:
+        quote = errors.Quote(definition, new, IMMUTABLE)
+        yield FieldError(path, "FieldValueInvalid", f"Invalid value: {errors.shown(new)}: {IMMUTABLE}", quote)
+    elif new != old:
         yield errors.invalid(path, new if shown is ... else shown, IMMUTABLE)
 
 

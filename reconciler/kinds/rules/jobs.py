@@ -9,6 +9,7 @@ from reconciler.model.errors import FieldError
 
 Spec = Mapping[str, Any]
 
+BATCH = "io.k8s.api.batch.v1."
 MOST_PARALLEL_INDEXED = 100_000
 MOST_FAILED_INDEXES = 100_000
 MANY_COMPLETIONS = 100_000
@@ -288,13 +289,11 @@ def _update(new: Spec, old: Spec, suspended: bool) -> Iterator[FieldError]:
         yield from check.immutable("spec.template", new.get("template"), old.get("template"))
     yield from check.immutable("spec.completionMode", new.get("completionMode"), old.get("completionMode"))
     policy = new.get("podFailurePolicy")
-    shown = None if policy is None else {"Rules": policy.get("rules") or []}
-    yield from check.immutable("spec.podFailurePolicy", policy, old.get("podFailurePolicy"), shown)
+    yield from check.immutable("spec.podFailurePolicy", policy, old.get("podFailurePolicy"), definition=f"{BATCH}PodFailurePolicy")
     yield from check.immutable("spec.backoffLimitPerIndex", new.get("backoffLimitPerIndex"), old.get("backoffLimitPerIndex"))
     yield from check.immutable("spec.managedBy", new.get("managedBy"), old.get("managedBy"))
     policy = new.get("successPolicy")
-    shown = None if policy is None else {"Rules": policy.get("rules") or []}
-    yield from check.immutable("spec.successPolicy", policy, old.get("successPolicy"), shown)
+    yield from check.immutable("spec.successPolicy", policy, old.get("successPolicy"), definition=f"{BATCH}SuccessPolicy")
 
 
 def _completions_kept(new: Spec, old: Spec) -> Iterator[FieldError]:

@@ -44,7 +44,9 @@ def parse(source: str) -> ast.Node:
     node = parser.expression(0)
     kind, text, at = parser.peek()
     if kind != "end":
-        parser.refuse(at, f"Syntax error: mismatched input '{text}' expecting <EOF>")
+        parser.take()
+        fault = "extraneous" if parser.peek()[0] == "end" else "mismatched"  # without the one token all would be well
+        parser.refuse(at, f"Syntax error: {fault} input '{text}' expecting <EOF>")
     return node
 
 

@@ -121,7 +121,7 @@ def test_quality_of_service(resources: list[dict[str, Any]], wanted: str) -> Non
 def test_grace_is_none_before_a_node_knows_of_the_pod() -> None:
     assert pod.grace_seconds(made(terminationGracePeriodSeconds=5)) is None
     assert pod.grace_seconds(made(terminationGracePeriodSeconds=5, nodeName="x")) == 5
-    assert pod.grace_seconds(made({"phase": "Failed"}, nodeName="x")) == 0
+    assert pod.grace_seconds(made({"phase": "Failed"}, nodeName="x")) is None
 
 
 def test_defaults_fill_what_is_missing_and_nothing_else() -> None:
