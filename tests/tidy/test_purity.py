@@ -7,7 +7,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2] / "reconciler"
 
-ALLOWED = {"base64", "binascii", "bisect", "collections", "dataclasses", "datetime", "decimal", "enum", "fractions", "functools",
+ALLOWED = {"base64", "binascii", "bisect", "collections", "dataclasses", "difflib", "datetime", "decimal", "enum", "fractions", "functools",
     "hashlib", "heapq", "ipaddress", "posixpath",
     "itertools", "json", "math", "operator", "re", "string", "struct", "types", "typing", "unicodedata", "weakref", "zoneinfo"}  # fmt: skip
 EXTRA = {"scheduler": {"numpy"}, "kinds/__init__.py": {"importlib", "pkgutil"},
