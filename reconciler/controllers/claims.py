@@ -3,7 +3,7 @@
 kube-controller-manager's ControllerRefManager. An owner on its way out claims and releases nothing.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from reconciler.model import meta, plan
@@ -30,15 +30,22 @@ def claim(view: View, owner: meta.Obj, kind: str, selector: Selector, wanted: Ca
         if matches(meta.labels(obj)):
             owned.append(obj)
         elif not leaving:
-            actions.append(plan.Update(kind=kind, body=_released(obj, owner), why=f"{_named(owner)} no longer selects its labels"))
-    if leaving:
-        return Claims(tuple(owned), ())
-    for obj in view.orphans(kind, meta.namespace(owner), selector):
-        if wanted(obj) and not meta.is_deleting(obj):
-            adopted = _adopted(obj, owner)
-            actions.append(plan.Update(kind=kind, body=adopted, why=f"{_named(owner)} selects its labels and nobody owns it"))
-            owned.append(adopted)
-    return Claims(tuple(owned), tuple(actions))
+            actions.append(release(owner, kind, obj))
+    adoptions = () if leaving else adopt(view, owner, kind, selector, wanted)
+    return Claims((*owned, *(one.body for one in adoptions)), (*actions, *adoptions))
+
+
+def release(owner: meta.Obj, kind: str, obj: meta.Obj) -> plan.Update:
+    return plan.Update(kind=kind, body=_released(obj, owner), why=f"{_named(owner)} no longer selects its labels")
+
+
+def adopt(view: View, owner: meta.Obj, kind: str, selector: Selector, wanted: Callable[[meta.Obj], bool]) -> Sequence[plan.Update]:
+    """The bodies are the objects as they will be owned."""
+    return [
+        plan.Update(kind=kind, body=_adopted(obj, owner), why=f"{_named(owner)} selects its labels and nobody owns it")
+        for obj in view.orphans(kind, meta.namespace(owner), selector)
+        if wanted(obj) and not meta.is_deleting(obj)
+    ]
 
 
 def follow(kind: str, owner_kind: str, selector_of: Callable[[meta.Obj], Selector]) -> plan.Follow:

@@ -4,11 +4,12 @@ Reading a kind that has no table raises KeyError, so that a planner which reads 
 A fork shares the objects and nothing else: foresight changes it at will and the cache does not notice.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from reconciler.loop.table import Table
 from reconciler.model import meta, selectors
 from reconciler.model.roster import Roster
+from reconciler.model.view import T
 
 
 class Snapshot:
@@ -46,6 +47,9 @@ class Snapshot:
 
     def by(self, kind: str, index: str, value: str) -> Sequence[meta.Obj]:
         return self._tables[kind].by(index, value)
+
+    def facts(self, kind: str, index: str, value: str, fact: Callable[[meta.Obj], T]) -> Sequence[T]:
+        return self._tables[kind].facts(index, value, fact)
 
     def select(self, kind: str, namespace: str, selector: selectors.Selector) -> Sequence[meta.Obj]:
         return self._tables[kind].select(namespace, selector)

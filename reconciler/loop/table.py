@@ -6,9 +6,11 @@ objects come from (loop/cache.py).
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from reconciler.model import meta, selectors, view
+from reconciler.model.view import T
 
 Place = tuple[str, str]  # (index, value)
 
@@ -16,12 +18,13 @@ Place = tuple[str, str]  # (index, value)
 class Table:
     """One kind at one revision."""
 
-    __slots__ = ("_buckets", "objects", "revision")
+    __slots__ = ("_buckets", "_facts", "objects", "revision")
 
     def __init__(self, revision: int = 0) -> None:
         self.objects: dict[meta.Key, meta.Obj] = {}
         self.revision = revision
         self._buckets: dict[Place, list[meta.Key]] = {}
+        self._facts: dict[Callable[[meta.Obj], Any], dict[meta.Key, Any]] = {}  # what is known of objects as they are now
 
     def get(self, key: meta.Key) -> meta.Obj | None:
         return self.objects.get(key)
@@ -31,6 +34,7 @@ class Table:
         key = meta.key(obj)
         old = self.objects.get(key)
         self.objects[key] = obj
+        self._forget(key)
         if old is None:
             for place in _places(obj):
                 self._insert(place, key)
@@ -44,6 +48,7 @@ class Table:
 
     def remove(self, key: meta.Key) -> meta.Obj | None:
         old = self.objects.pop(key, None)
+        self._forget(key)
         if old is not None:
             for place in _places(old):
                 self._discard(place, key)
@@ -52,6 +57,18 @@ class Table:
     def by(self, index: str, value: str) -> Sequence[meta.Obj]:
         objects = self.objects
         return [objects[key] for key in self._buckets.get((index, value), ())]
+
+    def facts(self, index: str, value: str, fact: Callable[[meta.Obj], T]) -> Sequence[T]:
+        known, found = self._facts.setdefault(fact, {}), []
+        for key in self._buckets.get((index, value), ()):
+            if key not in known:
+                known[key] = fact(self.objects[key])
+            found.append(known[key])
+        return found
+
+    def _forget(self, key: meta.Key) -> None:
+        for known in self._facts.values():
+            known.pop(key, None)
 
     def select(self, namespace: str, selector: selectors.Selector) -> Sequence[meta.Obj]:
         if selector.nothing:

@@ -5,12 +5,14 @@ consistent snapshot (the journal has one global revision and plans never await);
 kind. Reading a kind that the controller did not declare raises KeyError, so that undeclared reads fail in tests.
 """
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
 
 from reconciler.model import meta
 from reconciler.model.roster import Roster
 from reconciler.model.selectors import Selector
+
+T = TypeVar("T")
 
 # The indexes that every cache keeps. The value an object is found under:
 OWNER = "owner"  # uid of each of its ownerReferences
@@ -30,6 +32,12 @@ class View(Protocol):
 
     def by(self, kind: str, index: str, value: str) -> Sequence[meta.Obj]:
         """Objects that `index` files under `value`, ordered by namespace and name."""
+
+    def facts(self, kind: str, index: str, value: str, fact: Callable[[meta.Obj], T]) -> Sequence[T]:
+        """`fact` of each object that `by` finds, in its order: for planners that look at thousands at a time.
+
+        It is remembered until the object changes, so `fact` is a module's function of nothing but the object.
+        """
 
     def select(self, kind: str, namespace: str, selector: Selector) -> Sequence[meta.Obj]:
         """Objects of one namespace whose labels match, ordered by name, through the label index where it can."""

@@ -4,12 +4,12 @@ Rules read volumes, classes and budgets only where a pod calls for them; a serve
 small view made for a test or a what-if, is no error.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from reconciler.model import meta
 from reconciler.model.roster import Roster
 from reconciler.model.selectors import Selector
-from reconciler.model.view import View
+from reconciler.model.view import T, View
 
 
 class Around:
@@ -33,6 +33,9 @@ class Around:
             return self._inner.by(kind, index, value)
         except KeyError:
             return ()
+
+    def facts(self, kind: str, index: str, value: str, fact: Callable[[meta.Obj], T]) -> Sequence[T]:
+        return [fact(obj) for obj in self.by(kind, index, value)]
 
     def select(self, kind: str, namespace: str, selector: Selector) -> Sequence[meta.Obj]:
         try:

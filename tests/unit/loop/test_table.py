@@ -25,6 +25,25 @@ def test_answers_are_ordered_by_key() -> None:
     assert names(table.select("a", selectors.from_labels({"app": "x"}))) == ["a", "b", "c"]
 
 
+def test_facts_are_remembered_until_the_object_changes() -> None:
+    table, asked = Table(), list[str]()
+
+    def app(obj: meta.Obj) -> str:
+        asked.append(meta.name(obj))
+        return meta.labels(obj)["app"]
+
+    for name in ("b", "a"):
+        table.put(pod(name, app="x"))
+    assert table.facts(NAMESPACE, "a", app) == table.facts(NAMESPACE, "a", app) == ["x", "x"]
+    assert asked == ["a", "b"]
+    table.put(pod("b", app="y"))
+    assert table.facts(NAMESPACE, "a", app) == ["x", "y"]
+    table.remove(("a", "a"))
+    table.put(pod("a", app="z"))
+    assert table.facts(NAMESPACE, "a", app) == ["z", "y"]
+    assert asked == ["a", "b", "b", "a"]
+
+
 def test_an_object_moves_between_places() -> None:
     table = Table()
     table.put(pod("p", app="x"))

@@ -1,12 +1,13 @@
 """A small cluster for scheduler tests: plain lists of objects, a view over them and a table filled from them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from reconciler.model import meta, view
 from reconciler.model.roster import Roster
 from reconciler.model.selectors import Selector
+from reconciler.model.view import T
 from reconciler.placement import pods as pod_facts
 from reconciler.scheduler import config, rules
 from reconciler.scheduler import plan as decisions
@@ -83,6 +84,9 @@ class World:
     def by(self, kind: str, index: str, value: str) -> Sequence[meta.Obj]:
         assert index == view.NAMESPACE
         return [obj for key, obj in sorted(self.objects[kind].items()) if key[0] == value]
+
+    def facts(self, kind: str, index: str, value: str, fact: Callable[[meta.Obj], T]) -> Sequence[T]:
+        return [fact(obj) for obj in self.by(kind, index, value)]
 
     def select(self, kind: str, namespace: str, selector: Selector) -> Sequence[meta.Obj]:
         return [obj for obj in self.by(kind, view.NAMESPACE, namespace) if selector.matches(meta.labels(obj))]
