@@ -158,6 +158,18 @@ async def test_a_twin_is_made_anew_when_admission_would_see_another_world() -> N
         assert meta.spec(second)["imagePullSecrets"] == [{"name": "pull"}]
 
 
+async def test_a_quota_counts_pods_alike() -> None:
+    async with world() as w:
+        owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "r", "uid": "u", "controller": True}
+        body = pod("p1")
+        body["metadata"]["ownerReferences"] = [owner]
+        await w.create("pods", body)
+        quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q", "namespace": "default"}}
+        await w.create("resourcequotas", {**quota, "spec": {"hard": {"pods": "1"}}})
+        with pytest.raises(errors.StatusError, match="quota: q"):
+            await w.create("pods", {**body, "metadata": {**body["metadata"], "name": "p2"}})
+
+
 async def test_dry_run_of_an_update_shows_the_outcome_and_keeps_the_object() -> None:
     async with world() as w:
         made = await w.create("configmaps", config_map("a"))
