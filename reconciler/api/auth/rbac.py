@@ -1,7 +1,8 @@
 """RBAC: what the roles that are bound to a user allow.
 
 Which bindings name whom is indexed as the watch cache moves; a user's rules are gathered on the first question and
-kept until any role or binding changes. Members of system:masters are allowed everything before anything is looked up.
+kept until any role or binding changes. Members of system:masters are allowed everything before anything is looked up,
+nodes what the Node authoriser (node.py) says.
 """
 
 from collections import OrderedDict
@@ -9,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from reconciler.api.auth import node
 from reconciler.api.auth.authorisation import ALLOWED, MASTERS, Asked, Decision
 from reconciler.api.cache import Cache, Step
 from reconciler.api.calls import User
@@ -47,6 +49,7 @@ class Rbac:
 
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
+        self._nodes = node.NodeAuthoriser(cache)
         self._bindings: dict[Subject, dict[tuple[str, str], None]] = {}
         self._grants: OrderedDict[tuple[str, tuple[str, ...]], Grants] = OrderedDict()
 
@@ -57,6 +60,9 @@ class Rbac:
     def decide(self, user: User, asked: Asked) -> Decision:
         if MASTERS in user.groups:
             return ALLOWED
+        by_node = self._nodes.decide(user, asked)
+        if by_node.allowed:
+            return by_node
         grants = self._of(user)
         for rule in grants.of(asked.namespace):
             if asked.resource:
@@ -65,7 +71,7 @@ class Rbac:
                 allowed = rule.allows_path(asked.verb, asked.path)
             if allowed:
                 return Decision(True, f"RBAC: allowed by {rule.source}")
-        return Decision(False, _problem(grants.problems_of(asked.namespace)))
+        return Decision(False, by_node.reason or _problem(grants.problems_of(asked.namespace)))
 
     def rules_of(self, user: User, namespace: str) -> tuple[list[rbac_rules.PolicyRule], str]:
         """Every rule that holds for a user in a namespace, and what could not be resolved."""
