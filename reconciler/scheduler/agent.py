@@ -27,6 +27,7 @@ from reconciler.scheduler import explain as explaining
 from reconciler.scheduler import plan as decisions
 from reconciler.scheduler.around import Around
 from reconciler.scheduler.queue import Place, Queue, Waiting
+from reconciler.scheduler.rules import RuleFailed
 from reconciler.scheduler.shape import resizing
 from reconciler.scheduler.table import Table
 
@@ -115,7 +116,11 @@ class Agent:
         if pod_facts.is_over(pod):
             return []
         place = self.queue.explain(meta.key(pod), self._clock.monotonic())
-        return [*([place] if place else []), *explaining.explain(self._cache, pod, profile, self.table).lines()]
+        try:
+            found = explaining.explain(self._cache, pod, profile, self.table).lines()
+        except RuleFailed as error:
+            found = [str(error)]
+        return [*([place] if place else []), *found]
 
     # What the cache tells.
 
@@ -240,7 +245,13 @@ class Agent:
 
     def _decide(self, waiting: Waiting) -> None:
         start = self._clock.monotonic()
-        decision = self.planner.try_place(waiting.pod, waiting.shape)
+        try:
+            decision = self.planner.try_place(waiting.pod, waiting.shape)
+        except RuleFailed as error:
+            gauges.ATTEMPTS.labels("error", waiting.shape.scheduler_name).inc()
+            self.queue.retry(waiting)
+            self._start(waiting, self._explain(decisions.failed(waiting.pod, str(error))))
+            return
         if isinstance(decision, decisions.Searching):
             self.queue.resume(waiting)
             return
@@ -288,7 +299,7 @@ class Agent:
         except (errors.StatusError, protocol.Unknown, OSError) as error:
             log.info("binding refused", extra={"facts": {"pod": "/".join(key), "node": placed.node, "error": error}})
             if self._take_back(waiting, placed):
-                await self._explain(decisions.failed(waiting.pod, error))
+                await self._explain(decisions.failed(waiting.pod, f'running Bind plugin "DefaultBinder": {error}'))
             return
         if action.announce is not None:
             await self._record(action.announce, origin)

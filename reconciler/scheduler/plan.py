@@ -162,10 +162,11 @@ class Planner:
             return None
         arriving = [held for held in self.table.nominations.values() if held.row >= 0]
         self.table.lift(arriving)
-        standing.refresh()
-        found = standing.feasible().copy()
-        self.table.put_back(arriving)
-        return found
+        try:
+            standing.refresh()
+            return standing.feasible().copy()
+        finally:
+            self.table.put_back(arriving)
 
     def _refuse(self, pod: meta.Obj, case: Case, profile: Profile, bids: preempt.Bids, nomination: Held | None) -> Refused | Searching:
         found = diagnosis.diagnose(case, profile)
@@ -227,6 +228,6 @@ def _with_preemption(message: str, outcome: str) -> str:
     return f"{message} {NO_CLAIMS}, preemption: {outcome}"
 
 
-def failed(pod: meta.Obj, error: Exception) -> Refused:
-    """A node was found, but the pod could not be bound to it."""
-    return Refused(pod, f'running Bind plugin "DefaultBinder": {error}', frozenset(), nominated=None, reason="SchedulerError")
+def failed(pod: meta.Obj, message: str) -> Refused:
+    """The attempt ended in an error, which says nothing of the nodes."""
+    return Refused(pod, message, frozenset(), nominated=None, reason="SchedulerError")

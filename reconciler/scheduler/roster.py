@@ -4,9 +4,11 @@ A package adds its own through the entry point groups `reconciler.filters` and `
 naming a Filter or a Score. They come after the built-in ones, in the order of their names.
 """
 
+import dataclasses
 import importlib
 import importlib.metadata
 import pkgutil
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -56,5 +58,25 @@ def _installed(group: str, kind: type[Any]) -> list[Any]:
             raise BadPlugin(f"entry point {entry.name} in {group} cannot be loaded from {entry.value}: {error}") from error
         if not isinstance(rule, kind):
             raise BadPlugin(f"entry point {entry.name} in {group} is {type(rule).__name__}, expected {kind.__name__}: {entry.value}")
-        found.append(rule)
+        found.append(_guarded(rule))
     return found
+
+
+def _guarded(rule: Any) -> Any:
+    """The rule, whose failures are told apart from the scheduler's own: they concern one pod and end nothing."""
+    calls = {
+        part.name: _guard(rule.name, call)
+        for part in dataclasses.fields(rule)
+        if part.name in ("check", "reject", "narrow", "rate", "normalise", "applies") and (call := getattr(rule, part.name)) is not None
+    }
+    return dataclasses.replace(rule, **calls)
+
+
+def _guard(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    def guarded(*arguments: Any) -> Any:
+        try:
+            return call(*arguments)
+        except Exception as error:  # somebody else's code may raise anything
+            raise rules.RuleFailed(f'running "{name}" plugin: {type(error).__name__}: {error}') from error
+
+    return guarded

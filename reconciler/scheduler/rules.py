@@ -110,6 +110,10 @@ class Score:
     applies: Callable[[Case], bool] | None = None  # a cheap look whether `rate` would answer None, where there is one
 
 
+class RuleFailed(Exception):
+    """A rule of an installed package raised; the message names the rule."""
+
+
 def verdict(failed: Mask, text: str, *, is_final: bool = False) -> Verdict:
     """The verdict of a filter with a single reason."""
     return Verdict(failed.astype(np.uint64), (Reason(text, is_final),))

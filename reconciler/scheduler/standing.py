@@ -17,6 +17,7 @@ MISSES = 16  # rows that had to be judged alone, beside one for each
 ROWS_A_MISS = 64  # rows, before all are judged ahead again
 NOISE_BITS = 16
 INFEASIBLE = -1
+UNKNOWN = -1
 
 
 class Standing:
@@ -37,7 +38,7 @@ class Standing:
         self._worth_ahead: Ints = np.zeros(0, dtype=np.int64)
         self._expected = -1  # the row that the last pod was placed on
         self._misses = 0  # pods placed on rows that were not judged ahead
-        self._facts = -1
+        self._facts = UNKNOWN
         self._generation = 0
         self._open: Mask = np.zeros(0, dtype=np.bool_)  # rows that the nodes themselves leave open
         self._fixed: Ints = np.zeros(0, dtype=np.int64)  # weighted scores of the nodes themselves
@@ -53,8 +54,8 @@ class Standing:
         table = self.case.table
         since, self._generation = self._generation, table.generation
         changed = table.changed_since(since) if self._facts == table.facts_generation else None
+        self._facts = UNKNOWN  # if a rule fails now, everything is found again
         if changed is None:
-            self._facts = table.facts_generation
             self._judge_nodes()
         elif changed == [self._expected] and table.generation == since + 1 and self._known_ahead[self._expected]:
             self._take_ahead(self._expected)
@@ -63,6 +64,7 @@ class Standing:
             everything = len(changed) >= table.size // 2
             self._judge_pods(table.everything if everything else np.array(changed, dtype=np.intp))
         self._expected = -1
+        self._facts = table.facts_generation
 
     def expect(self, row: int) -> None:
         """A pod of the shape was just placed on `row`."""

@@ -219,15 +219,18 @@ class Table:
     @contextlib.contextmanager
     def supposing(self, shape: Shape, rows: columns.Rows) -> Iterator[None]:
         """The sums of `rows` as if each held one more pod of `shape`, for a look ahead; nothing is logged."""
+        self._suppose(shape, rows, 1)
+        try:
+            yield
+        finally:
+            self._suppose(shape, rows, -1)
+
+    def _suppose(self, shape: Shape, rows: columns.Rows, pods: int) -> None:
         vector, usual = self._vector(shape), shape.usual_requests
-        more = ((0, usual.get(requests.CPU, 0)), (1, usual.get(requests.MEMORY, 0)))
-        for sign in (1, -1):
-            self.requested[: len(vector), rows] += sign * vector[:, None]
-            for index, asked in more:
-                self.usual_requested[index, rows] += sign * asked
-            self.pod_count[rows] += sign
-            if sign > 0:
-                yield
+        self.requested[: len(vector), rows] += pods * vector[:, None]
+        for index, resource in enumerate((requests.CPU, requests.MEMORY)):
+            self.usual_requested[index, rows] += pods * usual.get(resource, 0)
+        self.pod_count[rows] += pods
 
     def lift(self, helds: Iterable[Held]) -> None:
         """Take pods off their rows for a moment; `put_back` must follow before anything else happens."""

@@ -60,29 +60,33 @@ class Budget:
 def make_bid(case: Case, row: int, room: "Room", budgets: Sequence[Budget]) -> Bid:
     table, priority = case.table, case.shape.priority
     lower = [held for held in table.pods[row].values() if held.shape.priority < priority and not held.nominated]
-    if not lower:
-        return Bid(row, table.generation, why_not=(NO_VICTIMS,))
     lower.sort(key=_importance)
+    breaking = _breaking(lower, budgets) if budgets else set()
+    try:
+        short, victims = _without(lower, breaking, room)
+    finally:
+        room.restore()
+    if not victims:
+        return Bid(row, table.generation, why_not=short or (NO_VICTIMS,))
+    victims.sort(key=_importance)
+    broken = sum(held.key in breaking for held in victims)
+    return Bid(row, table.generation, _cost(victims, broken), tuple(victims))
+
+
+def _without(lower: Sequence[Held], breaking: set[meta.Key], room: "Room") -> tuple[tuple[str, ...], list[Held]]:
+    """Why the pod does not fit even without all of `lower`, or else those that it does not fit beside."""
     for held in lower:
         room.take(held)
-    short = room.short()
+    short = room.short() if lower else ()
     if short:
-        room.restore()
-        return Bid(row, table.generation, why_not=short)
-    breaking = _breaking(lower, budgets) if budgets else set()
+        return short, []
     victims: list[Held] = []
-    broken = 0
     for held in (*(one for one in lower if one.key in breaking), *(one for one in lower if one.key not in breaking)):
         room.give_back(held)
         if room.short():
             room.take(held)
             victims.append(held)
-            broken += held.key in breaking
-    room.restore()
-    if not victims:
-        return Bid(row, table.generation, why_not=(NO_VICTIMS,))
-    victims.sort(key=_importance)
-    return Bid(row, table.generation, _cost(victims, broken), tuple(victims))
+    return (), victims
 
 
 class Room(Protocol):

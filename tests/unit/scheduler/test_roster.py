@@ -5,7 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from reconciler.scheduler import roster, rules
+from reconciler.scheduler import config, roster, rules
+from reconciler.scheduler import plan as decisions
+from tests.unit.scheduler import world
 
 
 class Entry:
@@ -37,7 +39,7 @@ def test_installed_ones_come_last(monkeypatch: pytest.MonkeyPatch) -> None:
     mine = rules.Filter(name="Mine", scope=rules.Scope.NODE, check=lambda case, rows: None)
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [Entry(mine)] if group == "reconciler.filters" else [])
     roster.all_filters.cache_clear()
-    assert roster.all_filters()[-1] is mine
+    assert roster.all_filters()[-1].name == "Mine"
 
 
 def test_what_is_no_filter_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,3 +47,36 @@ def test_what_is_no_filter_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     roster.all_filters.cache_clear()
     with pytest.raises(roster.BadPlugin, match=r"entry point mine in reconciler\.filters is str, expected Filter: mine:RULE"):
         roster.all_filters()
+
+
+def test_one_that_cannot_be_loaded_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(Entry):
+        def load(self) -> object:
+            raise ImportError("no module named mine")
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [Broken(None)])
+    with pytest.raises(roster.BadPlugin, match="cannot be loaded from mine:RULE: no module named mine"):
+        roster.all_filters.__wrapped__()
+
+
+def test_one_that_fails_leaves_everything_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = [False]
+
+    def check(case: rules.Case, rows: rules.Rows) -> rules.Verdict | None:
+        if broken[0]:
+            raise LookupError("oh")
+        return rules.verdict(case.table.pod_count[rows] > 1, "node(s) had two pods already")
+
+    mine = rules.Filter(name="Mine", scope=rules.Scope.PODS, check=check)
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [Entry(mine)] if group == "reconciler.filters" else [])
+    roster.all_filters.cache_clear()
+    made = world.World([world.namespace("default"), world.node("a"), world.node("b", "1")])
+    planner = made.planner(config.default_profile())
+    assert planner.place(world.pod("p", {"cpu": "1"})) == decisions.Placed(world.pod("p", {"cpu": "1"}), "a")
+    broken[0] = True
+    with pytest.raises(rules.RuleFailed, match='running "Mine" plugin: LookupError: oh'):
+        planner.place(world.pod("q", {"cpu": "1"}))
+    assert made.table.pod_count[:2].tolist() == [1, 0]
+    broken[0] = False
+    nodes = [getattr(planner.place(world.pod(name, {"cpu": "1"})), "node", None) for name in "qrs"]
+    assert nodes == ["a", "b", None]
