@@ -29,6 +29,8 @@ LABELS = {"app": "web"}
 class Chaos:
     """A cluster whose control planes have bad luck, and a kubelet that has not."""
 
+    wanted = WANTED
+
     def __init__(self, cluster: Cluster, seed: int) -> None:
         self.cluster = cluster
         self.chance = random.Random(seed)
@@ -41,7 +43,7 @@ class Chaos:
     def start(self) -> None:
         client = Unreliable(self.cluster.api.client("kube-controller-manager"), self.cluster.clock, self.chance)
         self.clients.append(client)
-        self.planes.append(self.cluster.run(controllers.enabled(controllers.builtin(FACTS), WANTED), client))
+        self.planes.append(self.cluster.run(controllers.enabled(controllers.builtin(FACTS), self.wanted), client))
 
     async def go_on(self, seconds: int) -> None:
         """Let time pass; now and then a control plane dies and another takes its place."""
