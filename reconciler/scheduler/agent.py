@@ -37,7 +37,6 @@ STEP_SECONDS = 0.002
 STARTS_A_STEP = 4  # requests begun in one step: each costs the API some time before its first wait
 MAX_IN_FLIGHT = 128
 OVERDUE_CHECK_SECONDS = 30.0
-VOLUMES_SECONDS = 600.0  # how long volumes may take to be bound, as VolumeBinding's bindTimeoutSeconds
 
 TABLED = ("namespaces", "nodes", "pods")
 # Kinds that rules read through the view; a change of theirs spoils kept verdicts and may wake pods.
@@ -314,7 +313,7 @@ class Agent:
             await self._client.perform(action, origin)
         key = meta.key(placed.pod)
         look_again = self._for_volumes[key] = asyncio.Event()
-        deadline = self._clock.monotonic() + VOLUMES_SECONDS
+        deadline = self._clock.monotonic() + self._profiles[pod_facts.scheduler_name(placed.pod)].volumes_seconds
         self._wake.set()  # one fewer in flight
         try:
             while self._cache.get("pods", *key) is not None and self._clock.monotonic() < deadline:

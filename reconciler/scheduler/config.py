@@ -19,6 +19,7 @@ from reconciler.scheduler.rules import Filter, Score
 
 PREEMPTION = "DefaultPreemption"
 VOLUMES = "VolumeBinding"
+VOLUMES_SECONDS = 600.0  # without a bindTimeoutSeconds
 # kube-scheduler's plugins that are no filter or score here: the queue, binding and resource claims.
 OTHER_PLUGINS = frozenset(
     ("SchedulingGates", "PrioritySort", "DefaultBinder", PREEMPTION, "DynamicResources", "NodeDeclaredFeatures", "DeferredPodScheduling")
@@ -44,6 +45,11 @@ class Profile:
     scores: tuple[tuple[Score, int], ...] = ()  # with weights
     arguments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     preempts: bool = True
+
+    @property
+    def volumes_seconds(self) -> float:
+        """How long the volumes of a pod may take to be bound."""
+        return float(self.arguments.get(VOLUMES, {}).get("bindTimeoutSeconds", VOLUMES_SECONDS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,3 +178,8 @@ def test_default_constraints() -> None:
     decision = place(profile, *nodes, other, service, pod=world.pod("p", labels={"app": "x"}))
     assert isinstance(decision, decisions.Placed)
     assert decision.node == "b"
+
+
+def test_how_long_volumes_may_take() -> None:
+    assert only().volumes_seconds == 600
+    assert only(pluginConfig=[{"name": "VolumeBinding", "args": {"bindTimeoutSeconds": 5}}]).volumes_seconds == 5
