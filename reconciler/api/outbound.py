@@ -65,14 +65,20 @@ class Outbound:
         url = f"{place.url}?timeout={timeout_seconds:g}s" if "?" not in place.url else place.url
         try:
             async with asyncio.timeout(timeout_seconds):
-                headers = {"Content-Type": "application/json", "Accept": "application/json, */*", "User-Agent": "kube-apiserver-admission"}
-                context = _context(place.authority)
-                async with self._opened().post(url, data=orjson.dumps(body), headers=headers, ssl=context, allow_redirects=False) as answer:
-                    return _read(answer.status, await bounded(answer))
+                try:
+                    return await self._posted(place, url, body)
+                except (aiohttp.ServerDisconnectedError, aiohttp.ClientConnectionResetError):
+                    return await self._posted(place, url, body)  # an idle connection that the other side had just closed
         except TimeoutError:
             raise Failed(f'Post "{url}": context deadline exceeded') from None
-        except (aiohttp.ClientError, OSError, ssl.SSLError) as error:
+        except (aiohttp.ClientError, OSError) as error:
             raise Failed(f'Post "{url}": {worded(error)}') from error
+
+    async def _posted(self, place: Place, url: str, body: Any) -> Any:
+        headers = {"Content-Type": "application/json", "Accept": "application/json, */*", "User-Agent": "kube-apiserver-admission"}
+        context = _context(place.authority)
+        async with self._opened().post(url, data=orjson.dumps(body), headers=headers, ssl=context, allow_redirects=False) as answer:
+            return _read(answer.status, await bounded(answer))
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:

@@ -158,7 +158,11 @@ async def _relayed(request: web.BaseRequest, answer: aiohttp.ClientResponse) -> 
     if answer.content_length is not None:
         response.content_length = answer.content_length
     await response.prepare(request)
-    async for piece in answer.content.iter_any():
-        await response.write(piece)
-    await response.write_eof()
+    try:
+        async for piece in answer.content.iter_any():
+            await response.write(piece)
+        await response.write_eof()
+    except (aiohttp.ClientError, OSError):  # it is too late for another answer: a broken connection tells
+        if request.transport is not None:
+            request.transport.abort()
     return response

@@ -1,13 +1,18 @@
 """Webhooks over real TLS: what they are asked, what their answers do, and what happens when they fail."""
 
 import asyncio
+import base64
 import pathlib
+import ssl
 from typing import Any
 
+import orjson
 import pytest
 from aiohttp import web
 
+from reconciler.api.auth import certificates
 from reconciler.api.cache import Item
+from reconciler.kit import clock
 from reconciler.model import errors, meta
 from tests import hooks
 from tests.unit.api.test_reviews import serving
@@ -248,3 +253,32 @@ async def test_the_old_review_version_is_spoken(tmp_path: pathlib.Path) -> None:
         await register(w, "Validating", "v", webhook("v.example.com", hook.config(), admissionReviewVersions=["v1beta1"]))
         with pytest.raises(errors.StatusError, match="denied the request: old"):
             await w.create("configmaps", labelled("c"))
+
+
+async def test_a_connection_closed_while_idle_is_no_failure(tmp_path: pathlib.Path) -> None:
+    authority = certificates.Authority(tmp_path, clock.SystemClock())
+    authority.load_or_make()
+    pair = authority.pair_for("hook", certificates.Identity("hook", hosts=("127.0.0.1",)))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair.certificate, pair.key)
+    asked: list[int] = []
+
+    async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer the first request of a connection; hang up on the second."""
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(next(line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")).split(b":")[1])
+        body = orjson.dumps(hooks.allowing(orjson.loads(await reader.readexactly(length))))
+        asked.append(length)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        await reader.read(1)
+        writer.close()
+
+    listener = await asyncio.start_server(once, "127.0.0.1", 0, ssl=context)
+    url = f"https://127.0.0.1:{listener.sockets[0].getsockname()[1]}/"
+    async with world() as w:
+        config = {"url": url, "caBundle": base64.b64encode(authority.pem).decode()}
+        await register(w, "Validating", "v", webhook("v.example.com", config))
+        for name in ("a", "b", "c"):
+            await w.create("configmaps", labelled(name))
+    assert len(asked) == 3
+    listener.close()
