@@ -343,11 +343,11 @@ class Agent:
             self._halt = report.Halt("SourceEmpty", f"{self._root} holds no document, though it did before; nothing is deleted")
             return
         self._wanted = after
-        self._record.pending.update(record.touched(before.documents, after.documents))
         for identity, document in after.documents.items():
             old = before.documents.get(identity)
             if old is document:
                 continue
+            self._record.pending.add(identity)
             self._standing.update(identity, self._cache, self._roster, self._spec.health)
             if old is not None and (old.digest, old.home) == (document.digest, document.home):
                 if identity in self._refused:
@@ -359,6 +359,7 @@ class Agent:
         for identity in self._refused.keys() - after.documents.keys():
             del self._refused[identity]
         gone = before.documents.keys() - after.documents.keys()
+        self._record.pending |= gone
         self._standing.forget(gone)
         for identity in gone:
             self._patience.forget(identity)

@@ -6,7 +6,7 @@ else: so a commit that was rolled back is remembered, and is not tried again, al
 
 import asyncio
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from reconciler.gitops import history, load
 from reconciler.gitops.wanted import Identity
@@ -99,9 +99,3 @@ class Record:
     async def _load(self, pin: history.Pin) -> None:
         assert self._kept is not None
         self._instead = await asyncio.to_thread(self._kept.files, self._name, pin.number)
-
-
-def touched(before: Mapping[Identity, load.Document], after: Mapping[Identity, load.Document]) -> Iterable[Identity]:
-    """The identities whose document is another, or is there no more."""
-    yield from (identity for identity, document in after.items() if before.get(identity) is not document)
-    yield from before.keys() - after.keys()

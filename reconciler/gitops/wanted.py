@@ -90,8 +90,8 @@ class Resolver:
         unsure = {problem.path for problem in problems} | {document.home for document in undefined}
         unsure |= {one.file.path for one in resolved if one.problems or one.unknown}
         unsure |= {document.home for found in disputed.values() for document in found}
-        scalers = tuple(identity for identity in documents if identity.kind == AUTOSCALERS)
-        waves = {identity: wave for identity, document in documents.items() if (wave := wave_of(document.body))}
+        scalers = tuple(identity for one in resolved for identity in one.autoscalers if identity in documents)
+        waves = {identity: wave for one in resolved for identity, wave in one.waves if identity in documents}
         return Wanted(documents, frozenset(disputed), tuple(sorted(problems)), undefined, frozenset(unsure), scalers, waves)
 
     def _file(self, file: load.File) -> "_Resolved":
@@ -106,7 +106,9 @@ class Resolver:
                 problems.append(problem)
             else:
                 documents.append((_identity(kind, document, self.target), document))
-        return _Resolved(file, tuple(documents), tuple(problems), tuple(unknown))
+        scalers = tuple(identity for identity, _ in documents if identity.kind == AUTOSCALERS)
+        waves = tuple((identity, wave) for identity, document in documents if (wave := wave_of(document.body)))
+        return _Resolved(file, tuple(documents), tuple(problems), tuple(unknown), scalers, waves)
 
 
 def wave_of(body: meta.Obj) -> int:
@@ -123,6 +125,8 @@ class _Resolved:
     documents: tuple[tuple[Identity, load.Document], ...]
     problems: tuple[load.Problem, ...]
     unknown: tuple[load.Document, ...]
+    autoscalers: tuple[Identity, ...]
+    waves: tuple[tuple[Identity, int], ...]
 
 
 def title(roster: Roster, identity: Identity) -> str:
