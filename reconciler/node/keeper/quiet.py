@@ -65,6 +65,14 @@ class Loop:
         self.watch(self._told, self._hear)
         self.watch(server, self._accept)
 
+    def close(self) -> None:
+        """For one that is not the process's last."""
+        _signal.set_wakeup_fd(-1)
+        self._accepting.close()
+        self._hearing.close()
+        for descriptor in (self.tell, self._wakeup, self._wake):
+            os.close(descriptor)
+
     def run(self) -> None:
         while not self.stopping:
             self.turn()

@@ -12,7 +12,7 @@ import os
 import socket
 import sys
 
-from reconciler.node.keeper import quiet, shim
+from reconciler.node.keeper import quiet, rehearsal, shim
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def wait_and_fork(channel: int, run_dir: str, boot: str) -> None:
                 os.close(descriptor)
             except OSError:
                 continue
+    rehearsal.play(run_dir, boot)
     _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)
     _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)
     blank = shim.Shim(run_dir, boot)
