@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install up test lint types unit bench oracle clean
+.PHONY: install up test lint types unit bench oracle try-machine clean
 
 install: .venv/.installed
 
@@ -28,6 +28,10 @@ bench: install
 
 oracle: install
 	$(BIN)/python -m tests.oracle
+
+# Needs root, debootstrap and qemu-system-x86_64; keeps its disk in build/machine.
+try-machine: install
+	$(BIN)/python -m tests.machine build/machine
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache
