@@ -16,7 +16,19 @@ from typing import Any
 
 import orjson
 
-from reconciler.api import allocators, converting, decoding, deletion, identity, ownership, partial_writes, patching, twins
+from reconciler.api import (
+    allocators,
+    converting,
+    decoding,
+    deletion,
+    identity,
+    ownership,
+    partial_writes,
+    patching,
+    repeats,
+    surroundings,
+    twins,
+)
 from reconciler.api.admission.chain import Attributes, Chain
 from reconciler.api.auth import authorisation
 from reconciler.api.cache import Cache, Item
@@ -67,7 +79,8 @@ class Objects:
         self.admission = admission
         self.decoder = decoder
         self.owners = owners
-        self.twins = twins.Twins(admission, cache)
+        around = surroundings.Surroundings(admission, cache)
+        self.twins, self.repeats = twins.Twins(around), repeats.Repeats(around)
         self.services = services
         self.time = time
         self.ids = source
@@ -130,13 +143,21 @@ class Objects:
             if patch.resource_version and patch.resource_version != str(current.revision):
                 raise call.conflict(MODIFIED)
             if patch.creates:
-                return await self._change(call, self._applied(call, patch, current.obj), current, tracked=True)
+                return await self._apply(call, patch, current)
             obj = patching.patched(self.decoder, call, patch, current.obj)
             if _revision(obj) not in (0, current.revision):
                 raise call.conflict(MODIFIED)
             return await self._change(call, obj, current)
 
         return await self._settle(call, decide)
+
+    async def _apply(self, call: Call, patch: patching.Patch, current: Item) -> deletion.Verdict:
+        if self.repeats.knows(call, patch, current):
+            return deletion.Verdict(current.obj)
+        verdict = await self._change(call, self._applied(call, patch, current.obj), current, tracked=True)
+        if not verdict.gone and same_object(verdict.obj, current):
+            self.repeats.remember(call, patch, current)
+        return verdict
 
     async def delete(self, call: Call, options: DeleteOptions) -> Done:
         async def decide(current: Item | None) -> deletion.Verdict:

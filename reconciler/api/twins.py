@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from reconciler.api.admission.chain import Chain
-from reconciler.api.cache import Cache
 from reconciler.api.calls import Call
+from reconciler.api.surroundings import Surroundings
 from reconciler.model import meta, metadata
 
 KINDS = frozenset({"pods"})
@@ -40,10 +39,8 @@ class Twin:
 
 
 class Twins:
-    def __init__(self, admission: Chain, cache: Cache) -> None:
-        self._cache = cache
-        self._reads = {kind: admission.reads(kind) for kind in KINDS}
-        self._alone_with = {kind: admission.looks_at_each_with(kind) for kind in KINDS}
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._surroundings = surroundings
         self._kept: OrderedDict[Key, Twin] = OrderedDict()
 
     def find(self, call: Call, body: Any) -> Twin | None:
@@ -53,28 +50,24 @@ class Twins:
         twin = self._kept.get(_key(call, body))
         if twin is None or body.get("spec") != twin.body.get("spec") or body.keys() != twin.body.keys():
             return None
-        if not _equal_but_name(meta.meta(body), twin.metadata) or twin.seen != self._seen(call.kind.id):
+        if not _equal_but_name(meta.meta(body), twin.metadata) or twin.seen != self._surroundings.seen(call.kind.id):
             return None
-        return None if self._is_alone(call) or metadata.name_reasons(call.kind, meta.name(body)) else twin
+        return (
+            None
+            if self._surroundings.look_at_each(call.kind.id, call.namespace) or metadata.name_reasons(call.kind, meta.name(body))
+            else twin
+        )
 
     def remember(self, call: Call, body: Any, obj: meta.Obj) -> None:
         """Keep what `body` came to, if another like it would come to the same."""
-        if call.kind.id not in KINDS or call.dry_run or call.warnings or self._is_alone(call):
+        if call.kind.id not in KINDS or call.dry_run or call.warnings or self._surroundings.look_at_each(call.kind.id, call.namespace):
             return
         if not meta.name(body) or not meta.owners(body) or body.keys() - {"apiVersion", "kind", "metadata", "spec"}:
             return
         sent = {key: value for key, value in meta.meta(body).items() if key != "name"}
-        self._kept[_key(call, body)] = Twin(body, sent, obj, self._seen(call.kind.id))
+        self._kept[_key(call, body)] = Twin(body, sent, obj, self._surroundings.seen(call.kind.id))
         if len(self._kept) > KEPT:
             self._kept.popitem(last=False)
-
-    def _is_alone(self, call: Call) -> bool:
-        """Whether something is there that looks at each object."""
-        shelves = map(self._cache.shelf, self._alone_with[call.kind.id])
-        return any(shelf.items and any(next(shelf.in_order(place), None) for place in ("", call.namespace)) for shelf in shelves)
-
-    def _seen(self, kind_id: str) -> tuple[int, ...]:
-        return tuple(self._cache.shelf(kind).changed for kind in self._reads[kind_id])
 
 
 def _key(call: Call, body: Mapping[str, Any]) -> Key:
