@@ -65,7 +65,7 @@ def settle_times(old: meta.Obj, new: meta.Obj) -> meta.Obj:
         return new
     if any({**one, "time": ""} != {**other, "time": ""} for one, other in zip(before, after, strict=True)):
         return new
-    return _with(new, before) if _bare(new) == _bare(old) else new
+    return _with(new, before) if _content(new) == _content(old) else new
 
 
 def _starting(form: Form, live: meta.Obj | None, new: meta.Obj, given: Any) -> Managers | None:
@@ -184,6 +184,12 @@ def _with_last_applied(merged: meta.Obj, config: meta.Obj) -> meta.Obj:
 
 def _bare(obj: meta.Obj) -> meta.Obj:
     return meta.without(obj, ("metadata", "managedFields")) if "managedFields" in meta.meta(obj) else obj
+
+
+def _content(obj: meta.Obj) -> meta.Obj:
+    """What a write is about: neither its revision nor its owners."""
+    kept = {name: value for name, value in meta.meta(obj).items() if name not in ("managedFields", "resourceVersion")}
+    return {**obj, "metadata": kept}
 
 
 def _with(obj: meta.Obj, entries: Any) -> meta.Obj:

@@ -195,3 +195,14 @@ async def test_a_service_gives_back_what_it_does_not_come_to_hold() -> None:
         await w.create("services", service("t", type="NodePort"))
         await w.delete("services", "t")
         await w.create("services", service("u", type="NodePort"))
+
+
+async def test_applying_what_is_stored_in_other_words_is_no_write() -> None:
+    async with world() as w:
+        containers = [{"name": "c", "image": "i", "resources": {"requests": {"cpu": "1000m", "memory": "1024Ki"}}}]
+        body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "default"}, "spec": {"containers": containers}}
+        first = await w.patch("pods", "p", body, type="apply")
+        w.time.advance(5)
+        again = await w.patch("pods", "p", body, type="apply")
+        assert meta.resource_version(again.obj) == meta.resource_version(first.obj)
+        assert meta.meta(again.obj)["managedFields"] == meta.meta(first.obj)["managedFields"]
