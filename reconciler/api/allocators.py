@@ -88,6 +88,8 @@ class Services:
         if spec.get("type") == "ExternalName" or (given and spec.get("clusterIP") and given[0] != spec["clusterIP"]):
             return obj  # the second the kind's validation refuses
         self._check_families(obj)
+        if not set(spec.get("ipFamilies") or ()) <= {"IPv4", "IPv6"}:
+            return obj
         spec = self._with_families(spec)
         wanted = spec.get("clusterIP") or next(iter(spec.get("clusterIPs") or ()), "")
         if not wanted and old is not None and meta.spec(old).get("type") != "ExternalName":
@@ -115,6 +117,8 @@ class Services:
             raise _refused(obj, errors.invalid("spec.ipFamilyPolicy", "SingleStack", detail))
         if spec.get("clusterIP") == "None" and not spec.get("selector"):
             return
+        if policy == "RequireDualStack":
+            raise _refused(obj, errors.invalid("spec.ipFamilyPolicy", policy, "this cluster is not configured for dual-stack services"))
         for index, family in enumerate(families):
             if family != f"IPv{self.network.version}":
                 raise _refused(obj, errors.invalid(f"spec.ipFamilies[{index}]", family, "not configured on this cluster"))

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 import orjson
 from aiohttp import web
 
-from reconciler.api import discovery, fairness, health, metrics, openapi, options, requests, resources, reviews, wire
+from reconciler.api import discovery, fairness, health, metrics, openapi, openapi_protobuf, options, requests, resources, reviews, wire
 from reconciler.api.aggregation import aggregator
 from reconciler.api.aggregation import documents as external
 from reconciler.api.answers import WARNINGS, Answer, Content
@@ -231,6 +231,8 @@ class Chain:
             case ["apis", group, version] if group in documents.router.groups:
                 return documents.discovery.resources(group, version) or _refuse_version()
             case ["openapi", "v2"]:
+                if openapi_protobuf.MEDIA in accept:
+                    return Answer(200, documents.openapi.v2_protobuf, content_type=openapi_protobuf.ANSWERED_AS)
                 return Answer(200, documents.openapi.v2)
             case ["openapi", "v3"]:
                 paths = {**documents.openapi.index["paths"], **external.openapi_paths(self.aggregation.served)}

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from reconciler.api import openapi_protobuf
 from reconciler.model.kind import Kind
 from reconciler.model.roster import Roster
 
@@ -60,10 +61,25 @@ class OpenApi:
         wanted = self._closure(
             version.schema for kind in self._roster for version in kind.versions if version.served and isinstance(version.schema, str)
         )
-        text = orjson.dumps({name: self._schema(name) for name in wanted}).replace(b"#/components/schemas/", b"#/definitions/")
+        definitions = {name: self._schema(name) for name in wanted} | self._custom()
+        text = orjson.dumps(definitions).replace(b"#/components/schemas/", b"#/definitions/")
         info = {"title": _TITLE, "version": f"v{self._version}"}
         document: bytes = orjson.dumps({"swagger": "2.0", "info": info, "paths": {}, "definitions": orjson.Fragment(text)})
         return document
+
+    @cached_property
+    def v2_protobuf(self) -> bytes:
+        """The same for older clients, which read nothing else."""
+        return openapi_protobuf.encode(orjson.loads(self.v2))
+
+    def _custom(self) -> dict[str, Any]:
+        """The schemas of custom resources."""
+        served = [(kind, version) for kind in self._roster for version in kind.versions if version.served]
+        return {
+            _custom_name(kind, version.name): {**version.schema, "x-kubernetes-group-version-kind": [_gvk(kind, version.name)]}
+            for kind, version in served
+            if not isinstance(version.schema, str)
+        }
 
     def _document(self, kinds: list[tuple[Kind, str]]) -> dict[str, Any]:
         paths: dict[str, Any] = {}

@@ -203,7 +203,7 @@ class Message:
 def pack(api_version: str, kind: str, raw: bytes) -> bytes:
     """runtime.Unknown behind its magic number: what a body or an answer is."""
     type_meta = _tagged(1, _STRING, api_version) + _tagged(2, _STRING, kind)
-    return MAGIC + _length_delimited(1, type_meta) + _length_delimited(2, raw) + _tagged(3, _STRING, "") + _tagged(4, _STRING, "")
+    return MAGIC + length_delimited(1, type_meta) + length_delimited(2, raw) + _tagged(3, _STRING, "") + _tagged(4, _STRING, "")
 
 
 def unpack(data: bytes) -> tuple[str, str, bytes]:
@@ -228,7 +228,7 @@ def unpack(data: bytes) -> tuple[str, str, bytes]:
 
 def frame_event(event_type: str, envelope: bytes) -> bytes:
     """One watch event of a stream: its length in four bytes, then meta.v1.WatchEvent around the object."""
-    message = _tagged(1, _STRING, event_type) + _length_delimited(2, _length_delimited(1, envelope))
+    message = _tagged(1, _STRING, event_type) + length_delimited(2, length_delimited(1, envelope))
     return struct.pack(">I", len(message)) + message
 
 
@@ -311,11 +311,11 @@ def _behind_group(data: bytes, at: int) -> int:
 def _tagged(number: int, codec: Codec, value: Any) -> bytes:
     payload = codec.write(value)
     if codec.wire == BYTES:
-        return _length_delimited(number, payload)
+        return length_delimited(number, payload)
     return _varint(number << 3 | codec.wire) + payload
 
 
-def _length_delimited(number: int, payload: bytes) -> bytes:
+def length_delimited(number: int, payload: bytes) -> bytes:
     return _varint(number << 3 | BYTES) + _varint(len(payload)) + payload
 
 
@@ -344,11 +344,11 @@ _DOUBLE = Codec(FIXED64, lambda value: struct.pack("<d", value), lambda data, _:
 
 
 def _write_raw(value: Any) -> bytes:
-    return _length_delimited(1, json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode())
+    return length_delimited(1, json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode())
 
 
 def _write_field_set(value: Any) -> bytes:
-    return _length_delimited(1, json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True).encode())
+    return length_delimited(1, json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True).encode())
 
 
 def _read_raw(data: bytes, _: int) -> Any:
@@ -412,8 +412,8 @@ def _schema_or_array(protobuf: Protobuf) -> Codec:
     def write(value: Any) -> bytes:
         name = _CRD + "JSONSchemaProps"
         if isinstance(value, list):
-            return b"".join(_length_delimited(2, protobuf.encode(name, item)) for item in value)
-        return _length_delimited(1, protobuf.encode(name, value))
+            return b"".join(length_delimited(2, protobuf.encode(name, item)) for item in value)
+        return length_delimited(1, protobuf.encode(name, value))
 
     def read(data: bytes, depth: int) -> Any:
         message = protobuf._message(protobuf._schemas.of(_CRD + "JSONSchemaProps"))
@@ -428,7 +428,7 @@ def _schema_or_bool(protobuf: Protobuf) -> Codec:
     def write(value: Any) -> bytes:
         if isinstance(value, bool):
             return _tagged(1, _BOOLEAN, value)
-        return _tagged(1, _BOOLEAN, True) + _length_delimited(2, protobuf.encode(_CRD + "JSONSchemaProps", value))
+        return _tagged(1, _BOOLEAN, True) + length_delimited(2, protobuf.encode(_CRD + "JSONSchemaProps", value))
 
     def read(data: bytes, depth: int) -> Any:
         found = {number: payload for number, _, payload in _split(data)}

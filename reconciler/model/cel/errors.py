@@ -28,4 +28,6 @@ def _shown(source: str, issue: Issue) -> str:
     end = source.find("\n", issue.at)
     text = source[start : end if end >= 0 else len(source)]
     column = issue.at - start
+    if not source:
+        return f"ERROR: <input>:1:0: {issue.message}"
     return f"ERROR: <input>:{line}:{column + 1}: {issue.message}\n | {text}\n | {'.' * column}^"

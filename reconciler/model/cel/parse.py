@@ -165,6 +165,8 @@ class _Parser:
     def _member(self, node: ast.Node, at: int, depth: int) -> ast.Node:
         is_optional = self.accept("?") is not None
         kind, name, name_at = self.take()
+        if kind == "end" and isinstance(node, ast.Ident):
+            self.refuse(name_at, "Syntax error: no viable alternative at input '.'")
         if kind != "ident":
             self.refuse(name_at, f"Syntax error: mismatched input '{name}' expecting IDENTIFIER")
         name = name.strip("`")

@@ -32,7 +32,7 @@ def test_a_wanted_address_is_given_or_refused_by_name() -> None:
     services.allocate(SERVICE, service("a", clusterIP="10.96.0.9"), None)
     with pytest.raises(errors.StatusError, match="provided IP is already allocated"):
         services.allocate(SERVICE, service("b", clusterIP="10.96.0.9"), None)
-    with pytest.raises(errors.StatusError, match="not in the valid range"):
+    with pytest.raises(errors.StatusError, match="does not match the current range"):
         services.allocate(SERVICE, service("c", clusterIP="10.1.0.1"), None)
 
 

@@ -75,3 +75,19 @@ def test_other_types_are_unsupported(content_type: str) -> None:
 def test_faults_are_told_in_the_words_that_clients_know(text: str, fault: str) -> None:
     with pytest.raises(ValueError, match=re.escape(fault)):
         bodies.parse_json(text.encode())
+
+
+def test_keys_written_twice_in_yaml_are_told_of_and_the_last_counts() -> None:
+    body = parse("kind: ConfigMap\ndata:\n  a: '1'\n  a: '2'\n", "application/yaml")
+    assert body.value["data"] == {"a": "2"}
+    assert body.duplicates == (f'{bodies.REPEATS}line 4: key "a" already set in map',)
+
+
+def test_bytes_that_are_no_characters_are_replaced() -> None:
+    assert parse(b'{"data":{"a":"\xff"}}').value == {"data": {"a": "\ufffd"}}
+    assert parse('{"data":{"a":"\\ud800"}}').value == {"data": {"a": "\ufffd"}}
+
+
+@pytest.mark.parametrize("text", ["application/json;;", "application", "a/b/c"])
+def test_what_is_no_media_type_is_none(text: str) -> None:
+    assert bodies.media_type(text) == ""
