@@ -25,7 +25,11 @@ def render(answer: dict[str, Any]) -> str:
     for sync in answer["syncs"]:
         lines.append(f"{sync['path']}: {sync['state']}" + (f" at {sync['commit']}" if sync.get("commit") else ""))
         lines += [f"  {condition['type']}: {condition['reason']}: {condition['message']}" for condition in sync["conditions"]]
+        ready = sync.get("ready") or {}
+        if ready.get("status") not in (None, "True") and not sync["errors"]:
+            lines.append(f"  {ready['reason']}: {ready['message']}")
         lines += [f"  {error}" for error in sync["errors"]]
+        lines += [f"  {warning}" for warning in sync.get("warnings") or ()]
     rows = [["KIND", "HEALTHY", "PROGRESSING", "DEGRADED"]]
     rows += [
         [kind, *(str(counts.get(state, 0)) for state in ("Healthy", "Progressing", "Degraded"))] for kind, counts in answer["kinds"].items()
