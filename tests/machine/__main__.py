@@ -34,7 +34,7 @@ FILES = {
     "etc/fstab": "/dev/vda / ext4 defaults 0 1\n",
     "etc/reconciler/config.yaml": "folder: /srv/cluster\ndataDir: /var/lib/reconciler\n",
     "etc/systemd/system/trial.service": UNIT,
-    "etc/systemd/system/reconciler.service.d/watchdog.conf": "[Service]\nWatchdogSec=30s\n",
+    "etc/systemd/system/reconciler.service.d/watchdog.conf": "[Service]\nWatchdogSec=2min\nTimeoutStartSec=infinity\n",
 }
 ENABLED = ("reconciler-keeper", "reconciler", "trial")
 

@@ -21,7 +21,7 @@ from typing import Any
 STAGE = pathlib.Path("/var/lib/trial-stage")
 FOLDER = pathlib.Path("/srv/cluster")
 SOCKET = "/var/lib/reconciler/api.sock"
-PATIENCE_SECONDS = 300.0  # without KVM everything is slow
+PATIENCE_SECONDS = 1800.0  # with an emulated processor everything is slow
 PODS = """\
 apiVersion: apps/v1
 kind: Deployment
