@@ -141,6 +141,7 @@ KIND = Kind(
         ),
     ),
     subresources=(status_of("CustomResourceDefinition"),),
+    standard_finalizers=False,
     prepare=prepare_definition,
     prepare_status=prepare_definition_status,
     validate=validate,
