@@ -20,6 +20,7 @@ from reconciler.api.calls import Call, User
 from reconciler.api.objects import Done
 from reconciler.api.patching import Patch
 from reconciler.client.protocol import REVISION_HEADER
+from reconciler.kinds.scale import SCALE
 from reconciler.model import errors, meta
 from reconciler.store.types import Provenance
 
@@ -45,7 +46,7 @@ class Resources:
         form = _form(request, route, query, many=False)
         call = self._call(request, route, user, "get", options.NO_OPTIONS)
         if route.subresource not in subresources.SAME_SHAPE:
-            return self._any(200, await self.server.subresources.get(call), form, call)
+            return self._scale(await self.server.subresources.get(call), form, call, query)
         if self.server.measured.answers(route.kind):
             measured = await self.server.measured.item(route.kind, route.namespace, route.name)
             if measured is None:
@@ -95,7 +96,7 @@ class Resources:
         body = await self._body(request, route)
         if route.subresource not in subresources.SAME_SHAPE:
             done = await self.server.subresources.update(call, body.value or {})
-            return _revised(self._any(200, dict(done.item.obj), form, call), done)
+            return _revised(self._scale(dict(done.item.obj), form, call, query), done)
         done = await self.server.objects.update(call, body.value, body.duplicates)
         return _revised(self._object(201 if done.created else 200, call, done.item, form, query), done)
 
@@ -108,7 +109,7 @@ class Resources:
         patch = Patch(type=patch_type, body=body.value, force=wanted.force, duplicates=body.duplicates)  # type: ignore[arg-type]
         if route.subresource not in subresources.SAME_SHAPE:
             done = await self.server.subresources.patch(call, patch)
-            return _revised(self._any(200, dict(done.item.obj), form, call), done)
+            return _revised(self._scale(dict(done.item.obj), form, call, query), done)
         done = await self.server.objects.patch(call, patch)
         return _revised(self._object(201 if done.created else 200, call, done.item, form, query), done)
 
@@ -213,6 +214,10 @@ class Resources:
         else:
             content = wire.json_of(call.kind, call.version, item)
         return Answer.of(status, Content(content), form, call.warnings)
+
+    def _scale(self, value: dict[str, Any], form: wire.Form, call: Call, query: options.Query) -> Answer:
+        shown = replace(call, kind=SCALE, version=SCALE.hub_version)
+        return self._object(200, shown, Item(value, 0, b""), form, query)
 
     def _any(self, status: int, value: dict[str, Any], form: wire.Form, call: Call) -> Answer:
         return Answer.of(status, Content(wire.plain(value)), form, call.warnings)

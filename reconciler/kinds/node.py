@@ -165,6 +165,13 @@ def _info(name: str) -> Any:
     return lambda node: (meta.status(node).get("nodeInfo") or {}).get(name) or columns.UNKNOWN
 
 
+def _kernel(node: meta.Obj) -> str:
+    """The kernel and, where it is known, the architecture."""
+    info = meta.status(node).get("nodeInfo") or {}
+    version, architecture = info.get("kernelVersion"), info.get("architecture")
+    return f"{version} ({architecture})" if version and architecture else version or columns.UNKNOWN
+
+
 KIND = Kind(
     group="",
     kind="Node",
@@ -191,7 +198,7 @@ KIND = Kind(
         columns.column("Internal-IP", lambda node: address(node) or columns.NONE, "@status.addresses", wide=True),
         columns.column("External-IP", lambda node: address(node, "ExternalIP") or columns.NONE, "@status.addresses", wide=True),
         columns.column("OS-Image", _info("osImage"), "@status.nodeInfo.osImage", wide=True),
-        columns.column("Kernel-Version", _info("kernelVersion"), "@status.nodeInfo.kernelVersion", wide=True),
+        columns.column("Kernel-Version", _kernel, "@status.nodeInfo.kernelVersion", wide=True),
         columns.column("Container-Runtime", _info("containerRuntimeVersion"), "@status.nodeInfo.containerRuntimeVersion", wide=True),
     ),
     selectable_fields={"spec.unschedulable": lambda node: "true" if is_unschedulable(node) else "false"},

@@ -73,12 +73,12 @@ def one_of(path: str, value: Any, supported: Sequence[str], *, sort: bool = True
         yield errors.not_supported(path, value, sorted(supported) if sort else supported)
 
 
-def required_one_of(path: str, value: Any, supported: Sequence[str], detail: str = "") -> Iterator[FieldError]:
+def required_one_of(path: str, value: Any, supported: Sequence[str], detail: str = "", *, sort: bool = True) -> Iterator[FieldError]:
     """Required when empty, else one of a few."""
     if not value:
         yield errors.required(path, detail)
     else:
-        yield from one_of(path, value, supported)
+        yield from one_of(path, value, supported, sort=sort)
 
 
 def non_negative(path: str, value: int | None) -> Iterator[FieldError]:

@@ -11,7 +11,7 @@ from reconciler.model.errors import FieldError
 Container = Mapping[str, Any]
 SIDECAR_ONLY = "may not be set for init containers without restartPolicy=Always"
 NOT_EPHEMERAL = "cannot be set for an Ephemeral Container"
-RESTART_POLICIES = ("Always", "Never", "OnFailure")
+RESTART_POLICIES = ("Always", "OnFailure", "Never")
 EPHEMERAL_FIELDS = frozenset(
     {
         "name",

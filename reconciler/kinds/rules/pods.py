@@ -53,7 +53,7 @@ def spec(path: str, wanted: Spec, *, is_template: bool = False) -> Iterator[Fiel
 
 
 def _policies(path: str, wanted: Spec) -> Iterator[FieldError]:
-    yield from check.required_one_of(f"{path}.restartPolicy", wanted.get("restartPolicy", ""), containers.RESTART_POLICIES)
+    yield from check.required_one_of(f"{path}.restartPolicy", wanted.get("restartPolicy", ""), containers.RESTART_POLICIES, sort=False)
     policy = wanted.get("dnsPolicy", "")
     if not policy:
         yield errors.required(f"{path}.dnsPolicy")

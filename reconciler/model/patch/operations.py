@@ -29,7 +29,7 @@ def json_patch(document: Any, operations: Any, *, strict: bool = True) -> Any:
 
     Raises StatusError: 400 for what is no JSON patch, 413 for too many operations, 422 where one does not apply.
     """
-    _require_operations(operations or [], strict)
+    _require_operations([] if operations is None else operations, strict)
     copied_bytes = 0
     try:
         for operation in map(_or_empty, operations or ()):

@@ -5,6 +5,7 @@ import io
 import pathlib
 import ssl
 from collections.abc import AsyncIterator
+from typing import Any
 
 import aiohttp
 import orjson
@@ -37,7 +38,7 @@ def trusting(listening: server.HttpServer) -> ssl.SSLContext:
     return ssl.create_default_context(cadata=listening.authority_pem.decode())
 
 
-async def ask(listening: server.HttpServer, path: str, **headers: str) -> tuple[int, dict[str, object]]:
+async def ask(listening: server.HttpServer, path: str, **headers: str) -> tuple[int, dict[str, Any]]:
     async with aiohttp.ClientSession() as session, session.get(listening.url + path, ssl=trusting(listening), headers=headers) as answer:
         raw = await answer.read()
         return answer.status, orjson.loads(raw) if raw[:1] == b"{" else {}
@@ -140,3 +141,31 @@ async def _certificate(made: server.HttpServer) -> bytes:
     writer.close()
     await writer.wait_closed()
     return bytes(found)
+
+
+async def test_a_scale_as_a_table_has_its_own_columns(listening: server.HttpServer) -> None:
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    spec = {"replicas": 3, "selector": {"matchLabels": {"a": "b"}}, "template": template}
+    body = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": spec}
+    path, headers = "/apis/apps/v1/namespaces/default/deployments", {"Authorization": f"Bearer {TOKEN}"}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(listening.url + path, json=body, headers=headers, ssl=trusting(listening)) as answer,
+    ):
+        assert answer.status == 201
+    table = "application/json;as=Table;v=v1;g=meta.k8s.io"
+    status, found = await ask(listening, f"{path}/d/scale", **headers, Accept=table)
+    assert (status, found["kind"]) == (200, "Table")
+    assert [column["name"] for column in found["columnDefinitions"]] == ["Name", "Desired", "Available", "Age"]
+    assert found["rows"][0]["cells"][:3] == ["d", 3, 0]
+
+
+async def test_a_watch_with_bookmarks_begins_with_one(listening: server.HttpServer) -> None:
+    path = "/api/v1/configmaps?watch=true&allowWatchBookmarks=true&resourceVersion="
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    _, listed = await ask(listening, "/api/v1/configmaps", **headers)
+    url = listening.url + path + listed["metadata"]["resourceVersion"]
+    async with aiohttp.ClientSession() as session, session.get(url, headers=headers, ssl=trusting(listening)) as answer:
+        event = orjson.loads(await answer.content.readline())
+    assert event["type"] == "BOOKMARK"
+    assert event["object"]["kind"] == "ConfigMap"

@@ -133,3 +133,15 @@ def test_adding_and_removing_comes_back(document: dict[str, Any], value: Any) ->
 @given(JSON.filter(lambda value: isinstance(value, dict)), JSON.filter(lambda value: isinstance(value, dict)))
 def test_replacing_the_root(document: dict[str, Any], value: dict[str, Any]) -> None:
     assert patch.json_patch(document, [{"op": "replace", "path": "", "value": value}]) == value
+
+
+@pytest.mark.parametrize("body", [{}, "", 0, False])
+def test_what_is_no_list_is_refused_even_when_empty(body: Any) -> None:
+    with pytest.raises(errors.StatusError) as refused:
+        patch.json_patch(DOCUMENT, body)
+    assert refused.value.code == 400
+    assert "into Go value of type []handlers.jsonPatchOp" in refused.value.message
+
+
+def test_null_is_no_operation_at_all() -> None:
+    assert patch.json_patch(DOCUMENT, None) == DOCUMENT
