@@ -13,6 +13,6 @@ def refusals(spec: dict[str, Any]) -> dict[str, str]:
 def test_order_of_the_supported_values() -> None:
     container = {"name": "c", "image": "i", "restartPolicy": "Nope"}
     assert refusals({"restartPolicy": "Nope", "containers": [container]}) == {
-        "spec.restartPolicy": '"Always", "OnFailure", "Never"',
-        "spec.containers[0].restartPolicy": '"Always", "Never", "OnFailure"',
+        "spec.restartPolicy": 'supported values: "Always", "OnFailure", "Never"',
+        "spec.containers[0].restartPolicy": 'supported values: "Always", "Never", "OnFailure"',
     }
