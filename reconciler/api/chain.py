@@ -24,6 +24,7 @@ from reconciler.api.auth import attributes, authentication, authorisation, imper
 from reconciler.api.calls import User
 from reconciler.api.connect import connecting
 from reconciler.client import protocol
+from reconciler.kit import definitions
 from reconciler.model import errors
 from reconciler.model.roster import Roster
 
@@ -45,7 +46,7 @@ class Documents:
         self.roster = roster
         self.router = requests.Router(roster)
         self.discovery = discovery.Discovery(roster, address)
-        self.openapi = openapi.OpenApi(roster, server.schemas.definitions, KUBERNETES)
+        self.openapi = openapi.OpenApi(roster, server.schemas.definitions, KUBERNETES, definitions.enums())
 
 
 class Chain:

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from reconciler.api import openapi_protobuf
+from reconciler.api import openapi_protobuf, published
 from reconciler.model.kind import Kind
 from reconciler.model.roster import Roster
 
@@ -23,9 +23,10 @@ _METHODS = {"get": "get", "create": "post", "update": "put", "patch": "patch", "
 class OpenApi:
     """The documents of one roster."""
 
-    def __init__(self, roster: Roster, definitions: Mapping[str, Mapping[str, Any]], version: str) -> None:
+    def __init__(self, roster: Roster, definitions: Mapping[str, Mapping[str, Any]], version: str, enums: published.Enums) -> None:
         self._roster = roster
         self._definitions = definitions
+        self._enums = enums
         self._version = version
         self._documents: dict[str, bytes] = {}
 
@@ -92,7 +93,7 @@ class OpenApi:
                 roots.append(schema)
             else:
                 schemas[_custom_name(kind, version)] = {**schema, "x-kubernetes-group-version-kind": [_gvk(kind, version)]}
-        schemas.update({name: self._schema(name) for name in self._closure(roots)})
+        schemas.update({name: published.definition(self._schema(name), self._enums.get(name, {})) for name in self._closure(roots)})
         info = {"title": _TITLE, "version": f"v{self._version}"}
         return {"openapi": "3.0.0", "info": info, "paths": paths, "components": {"schemas": schemas}}
 

@@ -1,6 +1,6 @@
-"""The Kubernetes definitions that the build hook condensed and the shapes of their Go structs, read from disk.
+"""The Kubernetes definitions that the build hook condensed, with the shapes of their Go structs and the values of their enums.
 
-Loaded on first use, about 15 ms; callers that need no schema never pay for it. What the definitions mean is
+Read from disk on first use, about 15 ms; callers that need no schema never pay for it. What the definitions mean is
 model/schema.py's business.
 """
 
@@ -30,4 +30,11 @@ def load() -> Mapping[str, Mapping[str, Any]]:
 def shapes() -> Mapping[str, Mapping[str, str]]:
     """Definition name to field to "NUMBER PRESENCE GO_TYPE [EMBEDDED:NUMBER]", as kinds/schema/shapes.py says."""
     loaded: dict[str, dict[str, str]] = orjson.loads((FOLDER / "shapes.json").read_bytes())
+    return loaded
+
+
+@cache
+def enums() -> Mapping[str, Mapping[str, Mapping[str, str]]]:
+    """Definition name to field to value to what that means, as kinds/schema/enums.py says."""
+    loaded: dict[str, dict[str, dict[str, str]]] = orjson.loads((FOLDER / "enums.json").read_bytes())
     return loaded

@@ -52,13 +52,15 @@ def read(checkouts: Path, tag: str) -> dict[str, list[Field]]:
     """Every struct by its definition name."""
     structs: dict[str, list[Field]] = {}
     for repository, path, prefix in SOURCES:
-        command = ["git", "-C", str(checkouts / repository), "show", f"{tag}:{path}"]
-        text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        text = re.sub(r"/\*.*?\*/", "", re.sub(r"//.*", "", text), flags=re.DOTALL)
+        text = re.sub(r"/\*.*?\*/", "", re.sub(r"//.*", "", source(checkouts / repository, path, tag)), flags=re.DOTALL)
         for struct in STRUCT.finditer(text):
             lines = map(str.strip, struct[2].splitlines())
             structs[prefix + struct[1]] = [parsed(match) for line in lines if (match := FIELD.match(line))]
     return structs
+
+
+def source(checkout: Path, path: str, tag: str) -> str:
+    return subprocess.run(["git", "-C", str(checkout), "show", f"{tag}:{path}"], check=True, capture_output=True, text=True).stdout
 
 
 def parsed(match: re.Match[str]) -> Field:

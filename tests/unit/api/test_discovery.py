@@ -35,7 +35,7 @@ def test_versions_come_the_most_stable_first() -> None:
 
 
 def test_openapi_documents_have_every_schema_that_they_refer_to() -> None:
-    made = openapi.OpenApi(ROSTER, definitions.load(), "1.36.2")
+    made = openapi.OpenApi(ROSTER, definitions.load(), "1.36.2", definitions.enums())
     for path in made.index["paths"]:
         raw = made.document(path)
         assert raw is not None
@@ -45,6 +45,8 @@ def test_openapi_documents_have_every_schema_that_they_refer_to() -> None:
 
 
 def test_openapi_addresses_change_with_their_content() -> None:
-    one = openapi.OpenApi(ROSTER, definitions.load(), "1.36.2").index["paths"]["apis/apps/v1"]
-    other = openapi.OpenApi(ROSTER.without(["deployments.apps"]), definitions.load(), "1.36.2").index["paths"]["apis/apps/v1"]
+    one = openapi.OpenApi(ROSTER, definitions.load(), "1.36.2", definitions.enums()).index["paths"]["apis/apps/v1"]
+    other = openapi.OpenApi(ROSTER.without(["deployments.apps"]), definitions.load(), "1.36.2", definitions.enums()).index["paths"][
+        "apis/apps/v1"
+    ]
     assert one != other

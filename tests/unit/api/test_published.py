@@ -1,0 +1,58 @@
+"""Definitions as OpenAPI v3 shows them to kubectl explain."""
+
+from typing import Any
+
+import pytest
+
+from reconciler.api import published
+from reconciler.kit import definitions
+
+REFERENCE = {"$ref": "#/components/schemas/Q"}
+
+
+@pytest.mark.parametrize(
+    ("field", "shown"),
+    [
+        (REFERENCE, REFERENCE),
+        ({**REFERENCE, "description": "d"}, {"allOf": [REFERENCE], "description": "d"}),
+        ({"type": "array", "items": {**REFERENCE, "default": {}}}, {"type": "array", "items": {"allOf": [REFERENCE], "default": {}}}),
+        ({"type": "object", "additionalProperties": REFERENCE}, {"type": "object", "additionalProperties": REFERENCE}),
+    ],
+)
+def test_a_reference_with_more_beside_it_stands_in_an_all_of(field: dict[str, Any], shown: dict[str, Any]) -> None:
+    assert published.definition({"properties": {"f": field}}, {}) == {"properties": {"f": shown}}
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        ("io.k8s.apimachinery.pkg.api.resource.Quantity", ["string", "number"]),
+        ("io.k8s.apimachinery.pkg.util.intstr.IntOrString", ["integer", "string"]),
+    ],
+)
+def test_numbers_or_strings_have_no_single_type(name: str, kinds: list[str]) -> None:
+    made = published.definition(definitions.load()[name], {})
+    assert "type" not in made
+    assert [one["type"] for one in made["oneOf"]] == kinds
+
+
+def test_values_are_named_and_explained_in_order() -> None:
+    field = {"description": "Which way.", "type": "string"}
+    made = published.definition({"properties": {"way": field}}, {"way": {"Up": "is up.", "Down": ""}})
+    assert made["properties"]["way"] == {
+        "type": "string",
+        "enum": ["Down", "Up"],
+        "description": 'Which way.\n\nPossible enum values:\n - `"Down"`\n - `"Up"` is up.',
+    }
+    assert field == {"description": "Which way.", "type": "string"}
+
+
+def test_values_of_elements_are_named_only() -> None:
+    made = published.definition({"properties": {"f": {"type": "array", "items": {"type": "string"}}}}, {"f": {"B": "b", "A": "a"}})
+    assert made["properties"]["f"] == {"type": "array", "items": {"type": "string", "enum": ["A", "B"]}}
+
+
+def test_every_enum_is_of_a_field_that_there_is() -> None:
+    known = definitions.load()
+    missing = [(name, field) for name, fields in definitions.enums().items() for field in fields if field not in known[name]["properties"]]
+    assert missing == []
