@@ -39,7 +39,7 @@ SOURCES = [
     ),
     ("kube-aggregator", "pkg/apis/apiregistration/v1/types.go", "io.k8s.kube-aggregator.pkg.apis.apiregistration.v1."),
 ]
-PACKAGES = {"v1": "io.k8s.api.core.v1.", "corev1": "io.k8s.api.core.v1.", "metav1": META}
+PACKAGES = {"v1": "io.k8s.api.core.v1.", "apiv1": "io.k8s.api.core.v1.", "corev1": "io.k8s.api.core.v1.", "metav1": META}
 STRUCT = re.compile(r"^type (\w+) struct \{\n(.*?)^\}", re.DOTALL | re.MULTILINE)
 FIELD = re.compile(r"^(?:(\w+)\s+)?([\w.*\[\]]+)\s+`(.*)`$")
 FOREIGN_STRUCTS = ("Time", "MicroTime", "Duration", "Quantity", "IntOrString", "RawExtension")
