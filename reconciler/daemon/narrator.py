@@ -1,25 +1,34 @@
 """A line for each change that a person at the terminal cares about.
 
-Pure: `line(kind, old, new)` is the text or None. Bookkeeping (events, leases, slices, heartbeats, managed fields)
-is not news; what changed is said in the words of gitops/diff.py.
+Pure: `line(kind, old, new)` is the text or None. Bookkeeping (events, leases, slices, heartbeats, managed fields) is
+not news, nor is what every cluster has (default roles, each namespace's own account); what changed is said in the
+words of gitops/diff.py.
 """
 
 from reconciler.gitops import diff
-from reconciler.kinds import pod
+from reconciler.kinds import node, pod
 from reconciler.model import meta
 from reconciler.model.kind import Kind
 
-QUIET = frozenset({"events", "leases.coordination.k8s.io", "endpoints", "endpointslices.discovery.k8s.io", "controllerrevisions.apps"})
+QUIET = frozenset(
+    {
+        "events", "events.events.k8s.io", "leases.coordination.k8s.io", "endpoints", "endpointslices.discovery.k8s.io",
+        "controllerrevisions.apps", "replicasets.apps", "apiservices.apiregistration.k8s.io",
+    }
+)  # fmt: skip
+SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease"})
+SYSTEM_LABELS = ("kubernetes.io/bootstrapping",)
+OF_EVERY_NAMESPACE = frozenset({("configmaps", "kube-root-ca.crt"), ("serviceaccounts", "default")})
 BOOKKEEPING = ("metadata.annotations", "metadata.finalizers", "metadata.ownerReferences")
 MAX_CHANGES = 3  # of one object on one line
 
 
 def line(kind: Kind, old: meta.Obj | None, new: meta.Obj | None) -> str | None:
     """What changed, or None when nobody needs to know."""
-    if kind.id in QUIET:
-        return None
     obj = new if new is not None else old
     assert obj is not None
+    if kind.id in QUIET or _is_of_every_cluster(kind, obj):
+        return None
     label = f"{kind.singular} {'/'.join(part for part in meta.key(obj) if part)}"
     if old is None:
         return f"+ {label}"
@@ -27,6 +36,8 @@ def line(kind: Kind, old: meta.Obj | None, new: meta.Obj | None) -> str | None:
         return f"- {label}"
     if kind.id == "pods":
         return _pod_line(label, old, new)
+    if kind.id == "nodes":
+        return _node_line(label, old, new)
     if meta.is_deleting(new) and not meta.is_deleting(old):
         return f"- {label} (terminating)"
     changes = [str(change) for change in diff.between(old, new) if not change.path.startswith(BOOKKEEPING)]
@@ -34,6 +45,17 @@ def line(kind: Kind, old: meta.Obj | None, new: meta.Obj | None) -> str | None:
         return None
     more = f" and {len(changes) - MAX_CHANGES} more" if len(changes) > MAX_CHANGES else ""
     return f"~ {label}: {', '.join(changes[:MAX_CHANGES])}{more}"
+
+
+def _is_of_every_cluster(kind: Kind, obj: meta.Obj) -> bool:
+    place = meta.name(obj) if kind.id == "namespaces" else meta.namespace(obj)
+    is_system = place in SYSTEM_NAMESPACES or (kind.id, meta.name(obj)) in OF_EVERY_NAMESPACE
+    return is_system or any(name in meta.labels(obj) for name in SYSTEM_LABELS)
+
+
+def _node_line(label: str, old: meta.Obj, new: meta.Obj) -> str | None:
+    before, after = ((node.condition(one, "Ready") or meta.EMPTY).get("status") == "True" for one in (old, new))
+    return None if before == after else f"~ {label}: {'ready' if after else 'not ready'}"
 
 
 def _pod_line(label: str, old: meta.Obj, new: meta.Obj) -> str | None:

@@ -44,6 +44,7 @@ class Daemon:
         self.address = self.metrics_address = ""
         self.notes: list[str] = []  # limits and fallbacks, said at start and by `reconciler status`
         self.tasks = tasks.Tasks()
+        self._is_telling = False
         self.heap = heap.Heap()
         self.drivers: list[drivers.Driver] = []
         self.node = late_node.LateNode()
@@ -64,6 +65,8 @@ class Daemon:
         self.cache = caches.Cache(self.client("reconciler"), self.clock)
         self.tasks.start(self.cache.run(), "cache")
         await self.cache.synced()
+        self.cache.subscribe([plan.EVERY_KIND], self._narrate)
+        self._is_telling = True
         self._start_controllers()
         if self.config.runtime == "sim":
             self._start_simulation()
@@ -75,7 +78,6 @@ class Daemon:
         )
         await self._expose()
         self.tasks.start(self.heap.watch(), "heap")
-        self.cache.subscribe([plan.EVERY_KIND], self._narrate)
         if folder is not None:
             await folder.synced()
         self.tasks.start(self._schedule(), "scheduler")
@@ -232,6 +234,8 @@ class Daemon:
         self._closers.append(shown.close)
 
     def _narrate(self, kind: str, old: meta.Obj | None, new: meta.Obj | None) -> None:
+        if not self._is_telling:
+            return  # it was there before
         record = self.cache.roster.get(kind)
         line = narrator.line(record, old, new) if record is not None else None
         if line is not None:
