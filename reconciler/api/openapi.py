@@ -5,7 +5,7 @@ PATCH takes. A document's hash is part of its address, so that clients keep it u
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -58,14 +58,17 @@ class OpenApi:
 
     @cached_property
     def v2(self) -> bytes:
-        """/openapi/v2: all definitions in one document."""
+        """/openapi/v2: all definitions in one document, and of the paths what a PATCH takes."""
         wanted = self._closure(
             version.schema for kind in self._roster for version in kind.versions if version.served and isinstance(version.schema, str)
         )
         definitions = {name: self._schema(name) for name in wanted} | self._custom()
         text = orjson.dumps(definitions).replace(b"#/components/schemas/", b"#/definitions/")
         info = {"title": _TITLE, "version": f"v{self._version}"}
-        document: bytes = orjson.dumps({"swagger": "2.0", "info": info, "paths": {}, "definitions": orjson.Fragment(text)})
+        paths = {
+            path: item for kind in self._roster for version in kind.versions if version.served for path, item in _patch(kind, version.name)
+        }
+        document: bytes = orjson.dumps({"swagger": "2.0", "info": info, "paths": paths, "definitions": orjson.Fragment(text)})
         return document
 
     @cached_property
@@ -77,10 +80,19 @@ class OpenApi:
         """The schemas of custom resources."""
         served = [(kind, version) for kind in self._roster for version in kind.versions if version.served]
         return {
-            _custom_name(kind, version.name): {**version.schema, "x-kubernetes-group-version-kind": [_gvk(kind, version.name)]}
+            _custom_name(kind, version.name): {
+                **published.custom(version.schema, self._of_every_object, version_2=True),
+                "x-kubernetes-group-version-kind": [_gvk(kind, version.name)],
+            }
             for kind, version in served
             if not isinstance(version.schema, str)
         }
+
+    @property
+    def _of_every_object(self) -> dict[str, Any]:
+        """apiVersion, kind and metadata, as every built-in kind describes them."""
+        described = self._definitions["io.k8s.api.core.v1.ConfigMap"]["properties"]
+        return {name: described[name] for name in ("apiVersion", "kind", "metadata")}
 
     def _document(self, kinds: list[tuple[Kind, str]]) -> dict[str, Any]:
         paths: dict[str, Any] = {}
@@ -92,7 +104,9 @@ class OpenApi:
             if isinstance(schema, str):
                 roots.append(schema)
             else:
-                schemas[_custom_name(kind, version)] = {**schema, "x-kubernetes-group-version-kind": [_gvk(kind, version)]}
+                shown = published.custom(schema, self._of_every_object)
+                schemas[_custom_name(kind, version)] = {**shown, "x-kubernetes-group-version-kind": [_gvk(kind, version)]}
+                roots += _references(self._of_every_object)
         schemas.update({name: published.definition(self._schema(name), self._enums.get(name, {})) for name in self._closure(roots)})
         info = {"title": _TITLE, "version": f"v{self._version}"}
         return {"openapi": "3.0.0", "info": info, "paths": paths, "components": {"schemas": schemas}}
@@ -136,6 +150,20 @@ def _gvk(kind: Kind, version: str) -> dict[str, str]:
 
 def _custom_name(kind: Kind, version: str) -> str:
     return ".".join([*reversed(kind.group.split(".")), version, kind.kind])
+
+
+def _patch(kind: Kind, version: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The path of v2 by which older clients learn that a kind may be written in a dry run."""
+    if "patch" in kind.verbs:
+        parameters = [{"name": name, "in": "query", "type": "string", "uniqueItems": True} for name in _PARAMETERS]
+        operation = {
+            "x-kubernetes-action": "patch",
+            "x-kubernetes-group-version-kind": _gvk(kind, version),
+            "parameters": parameters,
+            "responses": {"200": {"description": "OK"}},
+        }
+        namespace = "/namespaces/{namespace}" if kind.namespaced else ""
+        yield f"/{_path(kind.group, version)}{namespace}/{kind.plural}/{{name}}", {"patch": operation}
 
 
 def _paths(kind: Kind, version: str) -> dict[str, Any]:

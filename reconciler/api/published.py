@@ -1,8 +1,11 @@
-"""Definitions as Kubernetes publishes them in OpenAPI v3, made from the condensed ones that objects are decoded by.
+"""Schemas as Kubernetes publishes them in OpenAPI, made from the condensed ones that objects are decoded by.
 
-Three things differ. A reference with a description beside it stands in an allOf, for siblings of $ref do not count;
+In v3 three things differ. A reference with a description beside it stands in an allOf, for siblings of $ref do not count;
 types that are a number or a string are a oneOf; fields of types with known values name and explain them. The values are
 for people and clients: what is refused is said by each kind's own rules.
+
+Schemas of custom resources leave out what every object has, which is added here, for kubectl refuses what a schema does
+not name. In v2 they lose what kubectl's validation before 1.25 misunderstands.
 """
 
 from collections.abc import Mapping
@@ -11,6 +14,8 @@ from typing import Any
 Schema = Mapping[str, Any]
 Enums = Mapping[str, Mapping[str, Mapping[str, str]]]  # definition to field to value to what it means
 
+_PRESERVE = "x-kubernetes-preserve-unknown-fields"
+_JUNCTORS = ("allOf", "anyOf", "oneOf", "not")
 _SPECIAL: Mapping[str, Schema] = {
     "quantity": {"oneOf": [{"type": "string"}, {"type": "number"}]},
     "int-or-string": {"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]},
@@ -27,6 +32,47 @@ def definition(schema: Schema, values: Mapping[str, Mapping[str, str]]) -> dict[
         if name in made.get("properties", {}):
             made["properties"][name] = _with_values(made["properties"][name], known)
     return made
+
+
+def custom(schema: Schema, of_every_object: Schema, *, version_2: bool = False) -> dict[str, Any]:
+    """The schema of a custom resource; `of_every_object` are the properties apiVersion, kind and metadata."""
+    if version_2 and schema.get(_PRESERVE):
+        return {"type": "object"}
+    made = _custom_node(schema, of_every_object, version_2)
+    made["properties"] = {**made.get("properties", {}), **of_every_object}
+    return made if version_2 else _node(made)
+
+
+def _custom_node(schema: Schema, of_every_object: Schema, version_2: bool) -> dict[str, Any]:
+    made = dict(schema)
+    if version_2:
+        _reduce(made)
+    if "properties" in made:
+        made["properties"] = {name: _custom_node(field, of_every_object, version_2) for name, field in made["properties"].items()}
+    for holder in ("items", "additionalProperties"):
+        if isinstance(made.get(holder), Mapping):
+            made[holder] = _custom_node(made[holder], of_every_object, version_2)
+    if made.get("x-kubernetes-embedded-resource") and not (version_2 and made.get(_PRESERVE)):
+        made["properties"] = {**made.get("properties", {}), **of_every_object}
+        made["required"] = [*made.get("required", ()), *(name for name in ("kind", "apiVersion") if name not in made.get("required", ()))]
+    return made
+
+
+def _reduce(made: dict[str, Any]) -> None:
+    """Leave out of one node what v2 has no words for: junctors, null, and fields beside unknown ones."""
+    nullable = [name for name, field in made.get("properties", {}).items() if field.get("nullable")]
+    if nullable and "required" in made:
+        made["required"] = [name for name in made["required"] if name not in nullable]
+    untyped = bool(made.pop("nullable", False))
+    without = list(_JUNCTORS)
+    if untyped or made.get(_PRESERVE):
+        without += ["items", "properties"]
+    if untyped or (made.get(_PRESERVE) and made.get("type") == "object"):
+        without.append("type")
+    for name in without:
+        made.pop(name, None)
+    if made.get("type") == "array" and "items" not in made:
+        del made["type"]
 
 
 def _node(schema: Schema) -> dict[str, Any]:

@@ -56,3 +56,43 @@ def test_every_enum_is_of_a_field_that_there_is() -> None:
     known = definitions.load()
     missing = [(name, field) for name, fields in definitions.enums().items() for field in fields if field not in known[name]["properties"]]
     assert missing == []
+
+
+EVERY = {"kind": {"type": "string"}}
+PRESERVE = "x-kubernetes-preserve-unknown-fields"
+
+
+def test_custom_resources_have_what_every_object_has() -> None:
+    schema = {"type": "object", "properties": {"spec": {"type": "object", "nullable": True}}}
+    assert published.custom(schema, EVERY) == {**schema, "properties": {**schema["properties"], **EVERY}}
+
+
+def test_embedded_objects_have_it_as_well() -> None:
+    schema = {"properties": {"template": {"type": "object", "x-kubernetes-embedded-resource": True}}}
+    template = published.custom(schema, EVERY)["properties"]["template"]
+    assert template["properties"] == EVERY
+    assert template["required"] == ["kind", "apiVersion"]
+
+
+@pytest.mark.parametrize(
+    ("field", "shown"),
+    [
+        ({"type": "integer", "anyOf": [{"minimum": 3}]}, {"type": "integer"}),
+        ({"type": "object", "nullable": True, "properties": {}}, {}),
+        ({"type": "object", PRESERVE: True, "properties": {}}, {PRESERVE: True}),
+        ({"type": "array", PRESERVE: True, "items": {}}, {PRESERVE: True}),
+        ({"type": "array", "items": {"nullable": True, "type": "string"}}, {"type": "array", "items": {}}),
+    ],
+)
+def test_version_2_leaves_out_what_older_clients_misunderstand(field: dict[str, Any], shown: dict[str, Any]) -> None:
+    made = published.custom({"type": "object", "properties": {"f": field}}, EVERY, version_2=True)
+    assert made == {"type": "object", "properties": {"f": shown, **EVERY}}
+
+
+def test_version_2_requires_no_field_that_may_be_null() -> None:
+    schema = {"required": ["a", "b"], "properties": {"a": {"nullable": True}, "b": {}}}
+    assert published.custom(schema, EVERY, version_2=True)["required"] == ["b"]
+
+
+def test_version_2_says_nothing_of_an_object_of_unknown_fields() -> None:
+    assert published.custom({"type": "object", PRESERVE: True, "properties": {"a": {}}}, EVERY, version_2=True) == {"type": "object"}
