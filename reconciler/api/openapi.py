@@ -107,16 +107,16 @@ class OpenApi:
                 shown = published.custom(schema, self._of_every_object)
                 schemas[_custom_name(kind, version)] = {**shown, "x-kubernetes-group-version-kind": [_gvk(kind, version)]}
                 roots += _references(self._of_every_object)
-        schemas.update({name: published.definition(self._schema(name), self._enums.get(name, {})) for name in self._closure(roots)})
+        schemas.update({name: published.definition(self._schema(name)) for name in self._closure(roots)})
         info = {"title": _TITLE, "version": f"v{self._version}"}
         return {"openapi": "3.0.0", "info": info, "paths": paths, "components": {"schemas": schemas}}
 
     def _schema(self, name: str) -> Mapping[str, Any]:
-        """A definition, marked with the kinds that it is the schema of."""
+        """A definition with the values of its fields, marked with the kinds that it is the schema of."""
         marks = [
             _gvk(kind, version.name) for kind in self._roster for version in kind.versions if version.served and version.schema == name
         ]
-        schema = self._definitions[name]
+        schema = published.with_values(self._definitions[name], self._enums.get(name, {}))
         return {**schema, "x-kubernetes-group-version-kind": marks} if marks else schema
 
     def _closure(self, names: Iterable[Any]) -> list[str]:

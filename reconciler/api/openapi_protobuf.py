@@ -15,7 +15,7 @@ MEDIA = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 ANSWERED_AS = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 # Fields of Schema: name to number.
 _TEXTS = {"$ref": 1, "format": 2, "title": 3, "description": 4}
-_REQUIRED, _ADDITIONAL, _TYPE, _ITEMS, _PROPERTIES, _EXTENSION = 19, 21, 22, 23, 25, 31
+_REQUIRED, _ENUM, _ADDITIONAL, _TYPE, _ITEMS, _PROPERTIES, _EXTENSION = 19, 20, 21, 22, 23, 25, 31
 # Of PathItem and Operation.
 _PATCH, _PARAMETERS, _OPERATION_EXTENSION = 8, 8, 13
 
@@ -50,6 +50,7 @@ def _named(name: str, schema: Mapping[str, Any]) -> bytes:
 def _schema(schema: Mapping[str, Any]) -> bytes:
     parts = [_text(number, str(schema[name])) for name, number in _TEXTS.items() if name in schema]
     parts += [_text(_REQUIRED, name) for name in schema.get("required") or ()]
+    parts += [protobuf.length_delimited(_ENUM, _yaml(value)) for value in schema.get("enum") or ()]
     for name, (number, write) in _NESTED.items():
         if schema.get(name) not in (None, False):
             parts.append(protobuf.length_delimited(number, write(schema[name])))
@@ -58,8 +59,12 @@ def _schema(schema: Mapping[str, Any]) -> bytes:
 
 
 def _extension(number: int, name: str, value: Any) -> bytes:
-    text = protobuf.length_delimited(2, orjson.dumps(value))
-    return protobuf.length_delimited(number, _text(1, name) + protobuf.length_delimited(2, text))
+    return protobuf.length_delimited(number, _text(1, name) + protobuf.length_delimited(2, _yaml(value)))
+
+
+def _yaml(value: Any) -> bytes:
+    """An Any of the document, not of protobuf."""
+    return protobuf.length_delimited(2, orjson.dumps(value))
 
 
 def _additional(value: Any) -> bytes:

@@ -1,8 +1,8 @@
 """Schemas as Kubernetes publishes them in OpenAPI, made from the condensed ones that objects are decoded by.
 
-In v3 three things differ. A reference with a description beside it stands in an allOf, for siblings of $ref do not count;
-types that are a number or a string are a oneOf; fields of types with known values name and explain them. The values are
-for people and clients: what is refused is said by each kind's own rules.
+Fields of types with known values name and explain them; the values are for people and clients, for what is refused is
+said by each kind's own rules. In v3 a reference with a description beside it stands in an allOf, for siblings of $ref do
+not count, and types that are a number or a string are a oneOf.
 
 Schemas of custom resources leave out what every object has, which is added here, for kubectl refuses what a schema does
 not name. In v2 they lose what kubectl's validation before 1.25 misunderstands.
@@ -22,16 +22,19 @@ _SPECIAL: Mapping[str, Schema] = {
 }
 
 
-def definition(schema: Schema, values: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
-    """One definition; `values` are the enums of its fields."""
+def definition(schema: Schema) -> dict[str, Any]:
+    """One definition."""
     special = _SPECIAL.get(schema.get("format", ""))
     if special is not None:
         return {**{name: schema[name] for name in ("description", "default") if name in schema}, **special}
-    made = _node(schema)
-    for name, known in values.items():
-        if name in made.get("properties", {}):
-            made["properties"][name] = _with_values(made["properties"][name], known)
-    return made
+    return _node(schema)
+
+
+def with_values(schema: Schema, values: Mapping[str, Mapping[str, str]]) -> Schema:
+    """A definition, of either version, with the values that its fields know."""
+    properties = schema.get("properties", {})
+    named = {name: _with_values(properties[name], known) for name, known in values.items() if name in properties}
+    return {**schema, "properties": {**properties, **named}} if named else schema
 
 
 def custom(schema: Schema, of_every_object: Schema, *, version_2: bool = False) -> dict[str, Any]:
@@ -89,7 +92,7 @@ def _node(schema: Schema) -> dict[str, Any]:
     return made
 
 
-def _with_values(field: dict[str, Any], known: Mapping[str, str]) -> dict[str, Any]:
+def _with_values(field: Schema, known: Mapping[str, str]) -> dict[str, Any]:
     """A field whose values are known; those of a list's or a map's elements are named without being explained."""
     for holder in ("items", "additionalProperties"):
         if holder in field:

@@ -14,11 +14,11 @@ def test_a_schema_and_the_parameters_of_a_patch() -> None:
     document = {
         "info": {"title": "T", "version": "v"},
         "paths": {"/p": {"patch": patch}},
-        "definitions": {"D": {"type": "object", "properties": {"f": {"$ref": "#/definitions/E"}}}},
+        "definitions": {"D": {"type": "object", "properties": {"f": {"$ref": "#/definitions/E"}, "e": {"enum": ["A"]}}}},
     }
     query = [[1, [[2, [[3, [[2, "query"], [4, "dryRun"], [6, "string"]]]]]]]]
     named = [[1, "x-kubernetes-group-version-kind"], [2, [[2, orjson.dumps(mark).decode()]]]]
-    schema = [[22, [[1, "object"]]], [25, [[1, [[1, "f"], [2, [[1, "#/definitions/E"]]]]]]]]
+    schema = [[22, [[1, "object"]]], [25, [[1, [[1, "f"], [2, [[1, "#/definitions/E"]]]]], [1, [[1, "e"], [2, [[20, [[2, '"A"']]]]]]]]]]
     assert replay.fields(openapi_protobuf.encode(document)) == [
         [1, "2.0"],
         [2, [[1, "T"], [2, "v"]]],

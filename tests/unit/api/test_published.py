@@ -20,7 +20,7 @@ REFERENCE = {"$ref": "#/components/schemas/Q"}
     ],
 )
 def test_a_reference_with_more_beside_it_stands_in_an_all_of(field: dict[str, Any], shown: dict[str, Any]) -> None:
-    assert published.definition({"properties": {"f": field}}, {}) == {"properties": {"f": shown}}
+    assert published.definition({"properties": {"f": field}}) == {"properties": {"f": shown}}
 
 
 @pytest.mark.parametrize(
@@ -31,14 +31,14 @@ def test_a_reference_with_more_beside_it_stands_in_an_all_of(field: dict[str, An
     ],
 )
 def test_numbers_or_strings_have_no_single_type(name: str, kinds: list[str]) -> None:
-    made = published.definition(definitions.load()[name], {})
+    made = published.definition(definitions.load()[name])
     assert "type" not in made
     assert [one["type"] for one in made["oneOf"]] == kinds
 
 
 def test_values_are_named_and_explained_in_order() -> None:
     field = {"description": "Which way.", "type": "string"}
-    made = published.definition({"properties": {"way": field}}, {"way": {"Up": "is up.", "Down": ""}})
+    made = published.with_values({"properties": {"way": field}}, {"way": {"Up": "is up.", "Down": ""}})
     assert made["properties"]["way"] == {
         "type": "string",
         "enum": ["Down", "Up"],
@@ -48,7 +48,7 @@ def test_values_are_named_and_explained_in_order() -> None:
 
 
 def test_values_of_elements_are_named_only() -> None:
-    made = published.definition({"properties": {"f": {"type": "array", "items": {"type": "string"}}}}, {"f": {"B": "b", "A": "a"}})
+    made = published.with_values({"properties": {"f": {"type": "array", "items": {"type": "string"}}}}, {"f": {"B": "b", "A": "a"}})
     assert made["properties"]["f"] == {"type": "array", "items": {"type": "string", "enum": ["A", "B"]}}
 
 
