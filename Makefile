@@ -29,7 +29,8 @@ bench: install
 oracle: install
 	$(BIN)/python -m tests.oracle
 
-# Needs root, debootstrap and qemu-system-x86_64; keeps its disk in build/machine.
+# A machine with systemd and the units: under qemu where KVM works, else a container of systemd-nspawn.
+# Needs root, debootstrap and either; keeps Debian's tree in build/machine.
 try-machine: install
 	$(BIN)/python -m tests.machine build/machine
 

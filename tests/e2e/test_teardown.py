@@ -12,7 +12,7 @@ from reconciler.daemon import config, machine
 from reconciler.node.keeper import client, launch
 from tests import servers
 from tests.e2e.conftest import Cluster
-from tests.e2e.test_walk import ready_pods
+from tests.e2e.test_walk import container_pid, ready_pods
 
 MANIFESTS = """\
 apiVersion: apps/v1
@@ -75,3 +75,18 @@ def test_down_after_everything_was_killed(cluster: Cluster, tmp_path: pathlib.Pa
     assert left(settings, uids) == {}
     assert not mount.is_symlink()
     assert "stopped 0 pods" in server.cli("down", "--config", str(file))
+
+
+def test_the_keepers_stop_ends_containers_and_keeps_their_records(cluster: Cluster, tmp_path: pathlib.Path) -> None:
+    cluster.write("a.yaml", MANIFESTS.format(replicas=1, mount=tmp_path / "fast"))
+    server = cluster.up()
+    (pod,) = servers.eventually(lambda: ready_pods(server, 1))
+    first = container_pid(server, pod)
+    server.stop()
+    server.cli("keeper", "stop", "--data-dir", str(cluster.data_dir))
+    with pytest.raises(ProcessLookupError):
+        os.kill(first, 0)
+    assert f"{pod['metadata']['uid']} ended" in server.cli("keeper", "list", "--data-dir", str(cluster.data_dir))
+    server = cluster.up()
+    again = servers.eventually(lambda: [one for one in ready_pods(server, 1) if one["status"]["containerStatuses"][0]["restartCount"] == 1])
+    assert again[0]["metadata"]["uid"] == pod["metadata"]["uid"]

@@ -1,6 +1,7 @@
 """Starting the keeper beside the daemon, and ending all that a run folder holds."""
 
 import asyncio
+import contextlib
 import os
 import subprocess
 import sys
@@ -59,11 +60,14 @@ async def stop_all(run_dir: Path) -> int:
     if not run_dir.exists():  # noqa: ASYNC240
         return 0
     await launch(run_dir)
-    keeper = run_dir / SOCKET
-    pods = (await client.request(keeper, "list"))["pods"]
-    await asyncio.gather(*(client.request(keeper, "remove", uid=pod["uid"]) for pod in pods))
-    try:
-        await client.request(keeper, "shutdown")
-    except client.Gone:
-        return len(pods)
+    ended = await end_pods(run_dir, "remove")
+    with contextlib.suppress(client.Gone):
+        await client.request(run_dir / SOCKET, "shutdown")
+    return ended
+
+
+async def end_pods(run_dir: Path, operation: str) -> int:
+    """End every pod by the keeper's `stop` (records stay) or `remove` (nothing does); how many there were."""
+    pods = (await client.request(run_dir / SOCKET, "list"))["pods"]
+    await asyncio.gather(*(client.request(run_dir / SOCKET, operation, uid=pod["uid"]) for pod in pods))
     return len(pods)
