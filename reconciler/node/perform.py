@@ -134,7 +134,10 @@ class Performer:
     async def start_sandbox(self, action: decisions.StartSandbox) -> None:
         pod, uid = action.pod, meta.uid(action.pod)
         spec = specs.sandbox(pod, self._settings.log_root)
+        lost = self._memory.of(uid).sandbox
         try:
+            if lost is not None and not lost.ready:
+                await self._network.detach(uid)  # what connected it went with it
             sandbox = await self._runtime.start_sandbox(spec)
             ip = self._settings.node.address
             if not spec.host_network:

@@ -198,6 +198,15 @@ def upgraded_keeper() -> None:
     subprocess.run(["reconciler", "keeper", "list", "--config", "/etc/reconciler/config.yaml"], check=True, capture_output=True)
 
 
+def lost_shim() -> None:
+    """Its pod alone starts anew, and is connected again."""
+    before, uid = restarts(), ask("/api/v1/namespaces/site/pods")["items"][0]["metadata"]["uid"]
+    lines = subprocess.run(["reconciler", "keeper", "list"], check=True, capture_output=True, text=True).stdout.splitlines()
+    os.kill(next(int(line.split()[-1]) for line in lines if line.startswith(uid)), signal.SIGKILL)
+    eventually("shim killed: one restart more", lambda: (now := restarts()) and sum(now.values()) == sum(before.values()) + 1)
+    eventually("shim killed: the Service answers", service_answers)
+
+
 def signalled(unit: str, number: signal.Signals) -> None:
     replaced(unit, lambda: os.kill(main_pid(unit), number))
 
@@ -231,6 +240,7 @@ def first() -> None:
     same_processes("daemon upgraded", upgraded_daemon)
     same_processes("keeper upgraded", upgraded_keeper)
     same_processes("keeper killed", lambda: signalled("reconciler-keeper", signal.SIGKILL))
+    lost_shim()
     next_boot("second", stops())
     systemctl("reboot")
 

@@ -39,12 +39,15 @@ class Keeper(quiet.Loop):
 
     def serve(self, server: int) -> None:
         self.open(server)
+        lost = []
         for uid in records.pods(self._run_dir):
             pid = records.PodFolder(self._run_dir, uid).shim_pid(self._boot)
             if pid:
                 self._adopt(pid, uid)
             else:
-                self.work(self._settle, uid, 0)
+                lost.append(uid)
+        for uid in lost:  # settling ends every child that is not known, so all that live come first
+            self.work(self._settle, uid, 0)
         self.run()
 
     # Operations, in workers

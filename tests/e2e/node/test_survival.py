@@ -5,6 +5,7 @@ import os
 import pathlib
 import random
 import signal
+from collections.abc import Sequence
 from typing import Any
 
 from reconciler.model import meta
@@ -82,6 +83,60 @@ async def test_a_keeper_upgrades_in_place(tmp_path: pathlib.Path) -> None:
         assert is_alive(pid)
         await world.delete("ticking")
         await world.is_gone("ticking")
+
+
+async def test_an_upgrade_beside_ended_pods_ends_none(tmp_path: pathlib.Path) -> None:
+    async with running(tmp_path) as world:
+        names = [f"living-{number}" for number in range(3)]
+        for number, name in enumerate(names):
+            await world.create(pod(f"ended-{number}", "true", spec={"restartPolicy": "Never"}))
+            await world.create(pod(name, "sleep", "1000"))
+        for number, name in enumerate(names):
+            await world.reaches(name, is_running)
+            await world.reaches(f"ended-{number}", lambda s: s["phase"] == "Succeeded")
+        shims = [sandbox.pid for sandbox in world.runtime.sandboxes().values() if sandbox.name.startswith("ended")]
+        await world.until(lambda: not any(map(is_alive, shims)), "the shims of ended pods to end")
+        pids = [world.pid(name) for name in names]
+        await client.request(world.run_dir / "keeper.sock", "upgrade")
+        await world.create(pod("second", "sleep", "1000"))
+        await world.reaches("second", is_running)
+        await world.stop()
+        await world.start()
+        await world.until(lambda: all(world.pid(name) for name in names), "the node to know its pods again")
+        assert [world.pid(name) for name in names] == pids
+        assert all(map(is_alive, pids))
+
+
+class Connections:
+    """A network that remembers which processes it connected, and refuses to connect a pod twice."""
+
+    def __init__(self) -> None:
+        self.connected: dict[str, int] = {}
+        self.seen: list[int] = []
+
+    async def attach(self, pid: int, pod_uid: str, host_ports: Sequence[tuple[str, int, int]] = ()) -> str:
+        assert self.connected.get(pod_uid, pid) == pid
+        self.connected[pod_uid] = pid
+        self.seen.append(pid)
+        return "127.0.0.1"
+
+    async def detach(self, pod_uid: str) -> None:
+        self.connected.pop(pod_uid, None)
+
+
+async def test_the_new_sandbox_of_a_lost_shim_is_connected(tmp_path: pathlib.Path) -> None:
+    async with running(tmp_path) as world:
+        await world.stop()
+        world.network = network = Connections()
+        await world.start()
+        await world.create(pod("again", "sleep", "1000"))
+        await world.reaches("again", is_running)
+        (sandbox,) = world.runtime.sandboxes().values()
+        os.kill(sandbox.pid, signal.SIGKILL)
+        await world.reaches("again", lambda s: is_running(s) and s["containerStatuses"][0]["restartCount"] == 1)
+        (sandbox,) = world.runtime.sandboxes().values()
+        assert network.connected == {sandbox.uid: sandbox.pid}
+        assert len(network.seen) == 2
 
 
 async def test_a_killed_shim_loses_its_pod_and_says_so(tmp_path: pathlib.Path) -> None:

@@ -34,6 +34,7 @@ class World:
         self.folder = folder
         self.run_dir = folder / "run"
         self._settings = process.Settings(run_dir=self.run_dir, data_dir=folder / "data", **settings)
+        self.network: types.Network = types.HostNetwork("127.0.0.1")
         self._tasks = tasks.Tasks()
 
     async def start(self) -> None:
@@ -44,8 +45,7 @@ class World:
         performers = perform.performers(self.client, self.clock, recorder.perform)
         self.runtime = process.ProcessRuntime(self._settings)
         config = agent.Config(name=NODE, address="127.0.0.1", data_dir=self._settings.data_dir, log_root=self.folder / "logs", direct=False)
-        network = types.HostNetwork("127.0.0.1")
-        self.agent = agent.NodeAgent(self.client, self.cache, self.clock, self.runtime, network, config, performers)
+        self.agent = agent.NodeAgent(self.client, self.cache, self.clock, self.runtime, self.network, config, performers)
         work = ((self.cache.run(), "cache"), (recorder.run(), "events"), (self.agent.run(), "node"))
         self._running = [self._tasks.start(one, name) for one, name in work]
         await self.until(lambda: list(self.agent.driver.controllers), "the node to follow its pods")
