@@ -8,6 +8,7 @@ what it finds on the console. Power is cut from here, when it asks for it.
 """
 
 import pathlib
+import signal
 import subprocess
 import sys
 from typing import Protocol
@@ -31,21 +32,23 @@ def watch(machine: Machine, console: pathlib.Path) -> bool:
     text = ""
     with console.open("w") as log:
         for _ in range(MAX_BOOTS):
-            with machine.start() as process:
-                for line in process.stdout or ():
-                    text += line
-                    log.write(line)
-                    log.flush()
-                    if "trial: " in line:
-                        print(line[line.index("trial: ") :].rstrip(), flush=True)
-                    if ASKED_FOR_POWER_CUT in line:
-                        machine.cut_power()
+            process = machine.start()
+            for line in process.stdout or ():
+                text += line
+                log.write(line)
+                log.flush()
+                if "trial: " in line:
+                    print(line[line.index("trial: ") :].rstrip(), flush=True)
+                if ASKED_FOR_POWER_CUT in line:
+                    machine.cut_power()
+            process.wait()
             if any(words in text for words in ENDED):
                 break
     return ENDED[0] in text and ENDED[1] not in text
 
 
 def main(folder: pathlib.Path, kind: str) -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # whoever ends this leaves no machine behind
     print(f"trial: on {kind}", flush=True)
     folder.mkdir(parents=True, exist_ok=True)
     machine: Machine = {"qemu": qemu.Machine, "nspawn": nspawn.Machine}[kind](folder)

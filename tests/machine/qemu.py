@@ -45,4 +45,5 @@ class Machine:
         self._process.kill()
 
     def close(self) -> None:
+        self.cut_power()
         self._disk.unlink(missing_ok=True)
