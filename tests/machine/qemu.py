@@ -25,6 +25,7 @@ def works() -> bool:
 
 class Machine:
     def __init__(self, folder: pathlib.Path) -> None:
+        self._process: subprocess.Popen[str] | None = None
         files = {"etc/fstab": "/dev/vda / ext4 defaults 0 1\n"}
         if not works():
             files |= PATIENCE
@@ -42,7 +43,8 @@ class Machine:
         return self._process
 
     def cut_power(self) -> None:
-        self._process.kill()
+        if self._process is not None:
+            self._process.kill()
 
     def close(self) -> None:
         self.cut_power()
