@@ -354,6 +354,9 @@ def _report(pod: meta.Obj, wanted: status.Status) -> list[plan.Action]:
     """A patch of what differs, none where nothing does."""
     current = meta.status(pod)
     changes: dict[str, Any] = {name: value for name, value in wanted.items() if name != "conditions" and current.get(name) != value}
+    for name in ("hostIPs", "podIPs"):  # merged by address: an old one would stay
+        if name in changes and current.get(name):
+            changes[name] = [{"$patch": "replace"}, *changes[name]]
     old = {one["type"]: one for one in current.get("conditions") or ()}
     conditions = [_cleared(old.get(one["type"]), one) for one in wanted["conditions"] if old.get(one["type"]) != one]
     if conditions:

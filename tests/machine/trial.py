@@ -178,7 +178,7 @@ def replaced(unit: str, do: Callable[[], Any]) -> None:
     old = main_pid(unit)
     do()
     eventually(f"{unit} has another process", lambda: main_pid(unit) not in (0, old))
-    eventually("the API is ready", lambda: ask("/version"))
+    eventually(f"{unit} is active", lambda: systemctl("show", "-P", "ActiveState", unit) == "active")  # before that no watchdog looks
 
 
 def upgraded_daemon() -> None:

@@ -118,7 +118,7 @@ class Connections:
         assert self.connected.get(pod_uid, pid) == pid
         self.connected[pod_uid] = pid
         self.seen.append(pid)
-        return "127.0.0.1"
+        return f"127.0.0.{len(self.seen)}"
 
     async def detach(self, pod_uid: str) -> None:
         self.connected.pop(pod_uid, None)
@@ -137,6 +137,7 @@ async def test_the_new_sandbox_of_a_lost_shim_is_connected(tmp_path: pathlib.Pat
         (sandbox,) = world.runtime.sandboxes().values()
         assert network.connected == {sandbox.uid: sandbox.pid}
         assert len(network.seen) == 2
+        await world.reaches("again", lambda s: s["podIPs"] == [{"ip": "127.0.0.2"}] and s["podIP"] == "127.0.0.2")
 
 
 async def test_a_killed_shim_loses_its_pod_and_says_so(tmp_path: pathlib.Path) -> None:
