@@ -8,11 +8,11 @@ Schemas of custom resources leave out what every object has, which is added here
 not name. In v2 they lose what kubectl's validation before 1.25 misunderstands.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 Schema = Mapping[str, Any]
-Enums = Mapping[str, Mapping[str, Mapping[str, str]]]  # definition to field to value to what it means
+Enums = Mapping[str, Mapping[str, Sequence[str]]]  # definition to field to the values that it knows
 
 _PRESERVE = "x-kubernetes-preserve-unknown-fields"
 _JUNCTORS = ("allOf", "anyOf", "oneOf", "not")
@@ -30,7 +30,7 @@ def definition(schema: Schema) -> dict[str, Any]:
     return _node(schema)
 
 
-def with_values(schema: Schema, values: Mapping[str, Mapping[str, str]]) -> Schema:
+def with_values(schema: Schema, values: Mapping[str, Sequence[str]]) -> Schema:
     """A definition, of either version, with the values that its fields know."""
     properties = schema.get("properties", {})
     named = {name: _with_values(properties[name], known) for name, known in values.items() if name in properties}
@@ -92,11 +92,11 @@ def _node(schema: Schema) -> dict[str, Any]:
     return made
 
 
-def _with_values(field: Schema, known: Mapping[str, str]) -> dict[str, Any]:
-    """A field whose values are known; those of a list's or a map's elements are named without being explained."""
+def _with_values(field: Schema, known: Sequence[str]) -> dict[str, Any]:
+    """A field whose values are known; those of a list's or a map's elements stand in no description."""
     for holder in ("items", "additionalProperties"):
         if holder in field:
-            return {**field, holder: {**field[holder], "enum": sorted(known)}}
-    lines = sorted(f' - `"{value}"` {meaning}'.rstrip() for value, meaning in known.items())
+            return {**field, holder: {**field[holder], "enum": [*known]}}
+    lines = [f' - `"{value}"`' for value in known]
     description = "\n".join([field.get("description", ""), "", "Possible enum values:", *lines])
-    return {**field, "description": description, "enum": sorted(known)}
+    return {**field, "description": description, "enum": [*known]}

@@ -4,7 +4,7 @@ Read from disk on first use, about 15 ms; callers that need no schema never pay 
 model/schema.py's business.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def shapes() -> Mapping[str, Mapping[str, str]]:
 
 
 @cache
-def enums() -> Mapping[str, Mapping[str, Mapping[str, str]]]:
-    """Definition name to field to value to what that means, as kinds/schema/enums.py says."""
-    loaded: dict[str, dict[str, dict[str, str]]] = orjson.loads((FOLDER / "enums.json").read_bytes())
+def enums() -> Mapping[str, Mapping[str, Sequence[str]]]:
+    """Definition name to field to the values that it knows, sorted, as kinds/schema/enums.py says."""
+    loaded: dict[str, dict[str, list[str]]] = orjson.loads((FOLDER / "enums.json").read_bytes())
     return loaded

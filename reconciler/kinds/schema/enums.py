@@ -1,11 +1,12 @@
-"""The values that Kubernetes' string types know, with what its sources say of them, read into enums.json.
+"""The values that Kubernetes' string types know, read into enums.json.
 
 Run by hand when the Kubernetes minor changes, as shapes.py is; the published definitions leave enums out:
 
     python -m reconciler.kinds.schema.enums CHECKOUTS TAG
 
 A type that is marked +enum has a value for each constant of that type. The result has, per definition and field, the
-values with their descriptions. They are shown to people (`kubectl explain`) and never used to refuse anything.
+values, without what Kubernetes' sources say of each. They are shown to people (`kubectl explain`) and never used to
+refuse anything.
 """
 
 import json
@@ -16,24 +17,18 @@ from pathlib import Path
 from reconciler.kinds.schema import shapes
 
 TYPE = re.compile(r"^((?://.*\n)+)type (\w+) string$", re.MULTILINE)
-CONSTANT = re.compile(r'^((?:[ \t]*//.*\n)*)[ \t]*(?:const )?(\w+)\s+(\w+)\s*=\s*"(.*)"', re.MULTILINE)
-
-Values = dict[str, str]  # value to what it means
+CONSTANT = re.compile(r'^[ \t]*(?:const )?\w+\s+(\w+)\s*=\s*"(.*)"', re.MULTILINE)
 
 
-def values_of(source: str) -> dict[str, Values]:
+def values_of(source: str) -> dict[str, list[str]]:
     """The enums of one Go file: type to its values."""
-    found: dict[str, Values] = {name: {} for comment, name in TYPE.findall(source) if re.search(r"^// ?\+enum$", comment, re.MULTILINE)}
-    for comment, constant, name, value in CONSTANT.findall(source):
+    found: dict[str, set[str]] = {
+        name: set() for comment, name in TYPE.findall(source) if re.search(r"^// ?\+enum$", comment, re.MULTILINE)
+    }
+    for name, value in CONSTANT.findall(source):
         if name in found:
-            found[name].setdefault(value, described(comment, constant))
-    return {name: dict(sorted(values.items())) for name, values in found.items()}
-
-
-def described(comment: str, constant: str) -> str:
-    """A comment as one line, without the constant's name that it begins with."""
-    text = " ".join(line.strip().removeprefix("//").strip() for line in comment.splitlines())
-    return " ".join(text.removeprefix(constant).split())
+            found[name].add(value)
+    return {name: sorted(values) for name, values in found.items()}
 
 
 def element(go_type: str) -> str:
@@ -42,7 +37,7 @@ def element(go_type: str) -> str:
 
 
 def main(checkouts: str, tag: str) -> None:
-    enums: dict[str, Values] = {}
+    enums: dict[str, list[str]] = {}
     for repository, path, prefix in shapes.SOURCES:
         source = shapes.source(Path(checkouts, repository), path, tag)
         enums |= {prefix + name: values for name, values in values_of(source).items()}
