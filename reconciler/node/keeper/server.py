@@ -32,6 +32,7 @@ class Keeper(quiet.Loop):
         linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
         self._run_dir = run_dir
         self._lock = lock
+        self._pid = os.getpid()  # for workers: where the keeper has died meanwhile their parent is PID 1, whose children are not ours
         self._boot = records.boot_id()
         self._abilities = abilities.probe()
         self._zygote = zygote.Zygote(run_dir, self._boot)
@@ -153,7 +154,7 @@ class Keeper(quiet.Loop):
 
     def _settle(self, uid: str, shim: int) -> None:
         """In a worker: end what a dead shim left, record it and tell."""
-        leftovers.kill_children(os.getppid(), spare={*self._shims, *self.workers, self._zygote.pid})
+        leftovers.kill_children(self._pid, spare={*self._shims, *self.workers, self._zygote.pid})
         folder = records.PodFolder(self._run_dir, uid)
         lock = self._lock_patiently(folder)
         if lock >= 0:
