@@ -257,7 +257,7 @@ class Shim(quiet.Loop):
         while not self.stopping and not (self._destroying and not self.running and not self.workers):
             self.turn()
         if self._destroying:
-            self.work_and_wait(work.finish, self)
+            self.work_and_wait(work.finish, self, os.getpid())
 
 
 def _polled(descriptor: int) -> int:

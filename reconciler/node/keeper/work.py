@@ -356,9 +356,9 @@ def rotate(shim: Shim, pid: int, path: str, max_files: int) -> None:
     tell(shim, f"L\0{pid}".encode(), [crilog.rotate(path, max_files)])
 
 
-def finish(shim: Shim) -> None:
-    """Last worker of a shim whose containers have all ended."""
-    leftovers.kill_children(os.getppid())
+def finish(shim: Shim, pid: int) -> None:
+    """Last worker of the shim `pid`, whose containers have all ended. By now its parent may be another process."""
+    leftovers.kill_children(pid)
     folder = folder_of(shim)
     if not os.path.exists(folder.at("keep.json")):
         destroy(folder)
