@@ -100,9 +100,9 @@ def priority(version: str) -> tuple[int, int, int]:
     digits = version.removeprefix("v")
     for rank, word in ((1, "beta"), (0, "alpha")):
         major, found, minor = digits.partition(word)
-        if found and major.isdigit() and (minor or "0").isdigit():
+        if found and major.isdecimal() and (minor or "0").isdecimal():
             return rank, int(major), int(minor or 0)
-    return (2, int(digits), 0) if digits.isdigit() else (-1, 0, 0)
+    return (2, int(digits), 0) if digits.isdecimal() else (-1, 0, 0)
 
 
 def version_info(kubernetes: str) -> dict[str, str]:

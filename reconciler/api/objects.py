@@ -386,7 +386,7 @@ def _with_revision(obj: meta.Obj, revision: int) -> dict[str, Any]:
 def _revision(obj: meta.Obj) -> int:
     """The revision that an update insists on; 0 for none. Raises StatusError 500 as kube-apiserver does."""
     text = meta.resource_version(obj)
-    if text and not (text.isascii() and text.isdigit()):
+    if text and not (text.isascii() and text.isdecimal()):
         raise errors.StatusError(500, "", f'strconv.ParseUint: parsing "{text}": invalid syntax')
     return int(text or 0)
 

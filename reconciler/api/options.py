@@ -53,9 +53,9 @@ class Query(dict[str, list[str]]):
 
 def revision(text: str) -> int:
     """A resourceVersion parameter. Raises StatusError 400."""
-    if text.isascii() and text.isdigit() and int(text) < 2**64:
+    if text.isascii() and text.isdecimal() and int(text) < 2**64:
         return int(text)
-    fault = "value out of range" if text.isascii() and text.isdigit() else "invalid syntax"
+    fault = "value out of range" if text.isascii() and text.isdecimal() else "invalid syntax"
     raise errors.bad_request(str(errors.invalid("resourceVersion", text, f'strconv.ParseUint: parsing "{text}": {fault}')))
 
 
@@ -103,7 +103,7 @@ def connection(kind: str, query: Query) -> dict[str, Any]:
             made[name] = query.one(name)
     if "command" in query:
         made["command"] = query["command"]
-    ports = [int(port) for text in query.get("ports", ()) for port in text.split(",") if port.isascii() and port.isdigit()]
+    ports = [int(port) for text in query.get("ports", ()) for port in text.split(",") if port.isascii() and port.isdecimal()]
     return {**made, "ports": ports} if ports else made
 
 

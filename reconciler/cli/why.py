@@ -15,7 +15,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     server = connections.Connection(arguments)
-    if len(arguments.what) == 1 and arguments.what[0].isdigit():
+    if len(arguments.what) == 1 and arguments.what[0].isdecimal():
         path = f"/reconciler/why/pid/{arguments.what[0]}"
     else:
         resource, name = connections.target(server, arguments.what)

@@ -30,7 +30,7 @@ class ConfigError(Exception):
 
 def _address(text: str) -> str:
     host, separator, port = text.rpartition(":")
-    if not separator or not port.isdigit() or int(port) > 65535:
+    if not separator or not port.isdecimal() or int(port) > 65535:
         raise ValueError("want HOST:PORT, such as 127.0.0.1:6443")
     host = host.removeprefix("[").removesuffix("]")
     if host != "localhost":

@@ -84,7 +84,7 @@ class Introspection:
                 return self.explain(kind, "" if namespace == "-" else namespace, name)
             case ("GET", "why", "object", kind, namespace, name):
                 return await self.why(kind, "" if namespace == "-" else namespace, name)
-            case ("GET", "why", "pid", pid) if pid.isdigit():
+            case ("GET", "why", "pid", pid) if pid.isdecimal():
                 return await self.why_process(int(pid))
             case ("GET", "usage"):
                 return {"nodes": [_used(node) for source in self._measuring for node in await source.usage()]}

@@ -133,7 +133,7 @@ def steps(field: str) -> tuple[yaml.Step, ...]:
     """A field path as errors write it, such as spec.ports[0].name or metadata.labels[a.b/c], as keys and indexes."""
     found: list[yaml.Step] = []
     for key, bracket in _STEP.findall(field):
-        found.append(key or (int(bracket) if bracket.isdigit() else bracket.strip("\"'")))
+        found.append(key or (int(bracket) if bracket.isdecimal() else bracket.strip("\"'")))
     return tuple(found)
 
 

@@ -97,7 +97,7 @@ def _wanted(name: str, value: Any) -> str:
 
 def _is_text(value: str, name: str) -> bool:
     """Whether quotes are not the mistake."""
-    return not (value.lstrip("-").isdigit() if name == "an integer" else value in ("true", "false"))
+    return not (value.lstrip("-").isdecimal() if name == "an integer" else value in ("true", "false"))
 
 
 def _unknown(name: str, known: Mapping[str, Any]) -> str:

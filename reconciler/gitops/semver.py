@@ -33,7 +33,7 @@ def _pre(text: str | None) -> tuple[object, ...]:
     """Orders pre-releases before the release itself, numbers before words."""
     if not text:
         return ((2,),)
-    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in text.split("."))
+    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in text.split("."))
 
 
 Bound = tuple[str, Key]
@@ -52,7 +52,7 @@ def _bounds(term: str) -> list[Bound]:
     if match is None:
         raise ValueError(f"{term!r} is no range of versions: write one, such as >=1.2.0 or 1.x")
     operator, *written, pre = match.groups()
-    given = [int(part) for part in written if part is not None and part.isdigit()]
+    given = [int(part) for part in written if part is not None and part.isdecimal()]
     low = _filled(given, _pre(pre))
     if operator in (">", "<", ">=", "=>", "<=", "=<", "!="):
         return [({"=>": ">=", "=<": "<="}.get(operator, operator), low)]

@@ -239,7 +239,7 @@ def _raw(value: Any, _: Trail | None, __: Findings) -> Any:
 
 
 def _quantity(value: Any, _: Trail | None, __: Findings) -> Any:
-    if type(value) is str and (value.isdigit() and (value[0] != "0" or value == "0") and len(value) < 4):
+    if type(value) is str and (value.isdecimal() and (value[0] != "0" or value == "0") and len(value) < 4):
         return value
     try:
         return str(quantity.of(value if type(value) in (str, int, float) else ""))

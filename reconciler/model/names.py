@@ -79,7 +79,7 @@ def ip_address(text: str) -> tuple[str, ...]:
         parsed = ipaddress.ip_address(text)
     except ValueError:
         octets = text.split(".")
-        if len(octets) == 4 and all(octet.isdigit() and int(octet) < 256 for octet in octets):
+        if len(octets) == 4 and all(octet.isdecimal() and int(octet) < 256 for octet in octets):
             return ("must not have leading 0s",)
         return ("must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",)
     return () if str(parsed) == text else (f'must be in canonical form ("{parsed}")',)

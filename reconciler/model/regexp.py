@@ -91,7 +91,7 @@ def _escape(pattern: str, at: int, in_class: bool) -> tuple[str, int]:
         body = known.lstrip("^") if in_class else known
         end = at + 2 + (len(braced[0]) if braced else 1)
         return (body if in_class else f"[{body}]"), end
-    if following.isdigit() and following != "0":
+    if following.isdecimal() and following != "0":
         raise Invalid(f"error parsing regexp: invalid escape sequence: `\\{following}`")
     if following.isalpha() and following not in "abdfnrstvwxABDSW":
         raise Invalid(f"error parsing regexp: invalid escape sequence: `\\{following}`")

@@ -143,7 +143,7 @@ class Asker:
 
 def port_number(container: Mapping[str, Any], port: Any) -> int:
     """A port by number or by its name among the container's; 0 for a name that it does not have."""
-    if isinstance(port, int) or str(port).isdigit():
+    if isinstance(port, int) or str(port).isdecimal():
         return int(port)
     return next((int(one["containerPort"]) for one in container.get("ports") or () if one.get("name") == port), 0)
 

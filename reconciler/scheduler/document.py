@@ -165,7 +165,7 @@ class Requirement(Model):
             raise ValueError(f"values must be specified when operator is {self.operator}")
         if self.operator in ("Exists", "DoesNotExist") and self.values:
             raise ValueError(f"values may not be specified when operator is {self.operator}")
-        if self.operator in ("Gt", "Lt") and not (len(self.values) == 1 and self.values[0].lstrip("-").isdigit()):
+        if self.operator in ("Gt", "Lt") and not (len(self.values) == 1 and self.values[0].lstrip("-").isdecimal()):
             raise ValueError(f"values must be one integer when operator is {self.operator}")
         return self
 

@@ -174,7 +174,7 @@ def _matching(items: list[Any], name: str, pattern: str, empty: Any) -> list[int
 
 
 def _index(items: list[Any], step: str, rest: Sequence[str], empty: Any) -> int:
-    if not step.isdigit():
+    if not step.isdecimal():
         raise LookupError(f"{step} is no place in a list: write a number, [field=value] or *")
     if int(step) == len(items) and empty is not NOTHING:
         items.append(_made(rest, empty))
@@ -186,4 +186,4 @@ def _index(items: list[Any], step: str, rest: Sequence[str], empty: Any) -> int:
 def _made(rest: Sequence[str], empty: Any) -> Any:
     if not rest:
         return empty.copy() if isinstance(empty, dict | list) else empty
-    return [] if rest[0].isdigit() or _ELEMENT.match(rest[0]) else {}
+    return [] if rest[0].isdecimal() or _ELEMENT.match(rest[0]) else {}

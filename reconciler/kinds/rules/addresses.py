@@ -53,7 +53,7 @@ def warnings(path: str, text: str) -> Iterator[str]:
 
 def cidr_reasons(text: str) -> tuple[str, ...]:
     address, slash, bits = text.partition("/")
-    if not slash or not bits.isdigit():
+    if not slash or not bits.isdecimal():
         return (NOT_CIDR,)
     try:
         network = ipaddress.ip_network(text, strict=False)

@@ -49,6 +49,6 @@ def _app_armor(path: str, annotations: Mapping[str, str], spec: Mapping[str, Any
 
 def _is_int32(text: str) -> bool:
     digits = text.removeprefix("-") if text.startswith("-") else text
-    if not digits.isdigit() or not digits.isascii() or (len(digits) > 1 and digits[0] == "0") or text == "-0":
+    if not digits.isdecimal() or not digits.isascii() or (len(digits) > 1 and digits[0] == "0") or text == "-0":
         return False
     return -(2**31) <= int(text) < 2**31

@@ -157,7 +157,7 @@ def ip_reasons(text: str) -> tuple[str, ...]:
         parsed = ipaddress.ip_address(text)
     except ValueError:
         octets = text.split(".")
-        if len(octets) == 4 and all(octet.isdigit() and int(octet) < 256 for octet in octets):
+        if len(octets) == 4 and all(octet.isdecimal() and int(octet) < 256 for octet in octets):
             return ("must not have leading 0s",)
         return (NOT_IP,)
     if isinstance(parsed, ipaddress.IPv6Address) and (parsed.ipv4_mapped is not None or "%" in text):

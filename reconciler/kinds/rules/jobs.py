@@ -259,7 +259,7 @@ def count_indexes(text: str, completions: int) -> int:
             )
         previous = last
         for limit in limits:
-            if not limit.isdigit():
+            if not limit.isdecimal():
                 raise ValueError(f'cannot convert string to integer for index: "{limit}"')
             index = int(limit)
             if index >= completions:

@@ -170,7 +170,7 @@ class Version:
         return bool(self._key() < other._key())
 
     def _key(self) -> Any:
-        parts = tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in self.pre)
+        parts = tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in self.pre)
         return self.numbers, not self.pre, parts
 
 
@@ -180,7 +180,7 @@ _SEMVER = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-([0-9A-Za-z.-
 def _semver(text: str, normalize: bool = False) -> Opaque:
     if normalize:
         core, dash, rest = text.strip().removeprefix("v").partition("-")
-        parts = [str(int(part)) if part.isdigit() else part for part in core.split(".")]
+        parts = [str(int(part)) if part.isdecimal() else part for part in core.split(".")]
         text = ".".join([*parts, "0", "0"][: max(3, len(parts))]) + dash + rest
     found = _SEMVER.fullmatch(text)
     if found is None:

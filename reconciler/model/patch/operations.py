@@ -182,7 +182,7 @@ def _removed(container: Any, key: str) -> Any:
 def _index(items: list[Any], text: str, room: int = 0) -> int:
     """Where an index points; `room` is 1 where one past the end may be named."""
     digits = text[1:] if text[:1] in ("+", "-") else text
-    if not (digits.isascii() and digits.isdigit()):
+    if not (digits.isascii() and digits.isdecimal()):
         raise _Failed
     index, size = int(text), len(items) + room
     if not -size <= index < size:

@@ -53,7 +53,7 @@ def kill_marked(mark: str) -> int:
     wanted = f"{MARK}={mark}".encode()
     killed = 0
     for name in os.listdir("/proc"):
-        if not name.isdigit() or int(name) == os.getpid():
+        if not name.isdecimal() or int(name) == os.getpid():
             continue
         try:
             with open(f"/proc/{name}/environ", "rb") as file:

@@ -146,12 +146,12 @@ def _text(folder: str, name: str) -> str:
 
 def _number(folder: str, name: str) -> int | None:
     text = _text(folder, name).strip()
-    return int(text) if text.isdigit() else None
+    return int(text) if text.isdecimal() else None
 
 
 def _table(folder: str, name: str) -> dict[str, int]:
     pairs = (line.split() for line in _text(folder, name).splitlines())
-    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
+    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}
 
 
 def _sum(text: str, field: str) -> int | None:

@@ -142,7 +142,7 @@ def _identity(mode: Mode, security: types.Security, held: frozenset[str], image:
     uid, gid = security.uid, security.gid
     if uid is None and image.user:
         user, _, group = image.user.partition(":")
-        uid, gid = (int(user) if user.isdigit() else 0), (int(group) if group.isdigit() else gid)
+        uid, gid = (int(user) if user.isdecimal() else 0), (int(group) if group.isdecimal() else gid)
     if mode == "userns":
         nested = [uid, gid or 0] if uid else None
         return {"uid": None, "capabilities": capabilities.mask(held), "nested_user": nested}

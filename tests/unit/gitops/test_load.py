@@ -102,5 +102,6 @@ def test_bounds() -> None:
 def test_steps_of_a_field_path() -> None:
     assert load.steps("spec.containers[0].env[12].name") == ("spec", "containers", 0, "env", 12, "name")
     assert load.steps("metadata.labels[a.b/c]") == ("metadata", "labels", "a.b/c")
+    assert load.steps("metadata.labels[²]") == ("metadata", "labels", "²")  # a digit, but no number
     assert load.steps('data["x y"]') == ("data", "x y")
     assert load.steps("") == ()
