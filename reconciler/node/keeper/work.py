@@ -190,7 +190,7 @@ def _fork_beside(target: int, spec: dict[str, Any], stdio: list[int], extra: int
     theirs.close()
     told = ours.recv(8192)
     os.waitpid(stage, 0)
-    if told.isdecimal():
+    if told.isdigit():
         return int(told), ours
     raise OSError(0, json.loads(told[1:])["message"] if told else "killed while entering the container")
 
