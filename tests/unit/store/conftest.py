@@ -1,5 +1,6 @@
 """A file system that fails when told, and journals on it."""
 
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ class Faults(apsw.VFS):
         self.on_write: int | None = None
         self.only = ""  # the end of the names of the files that fail
         self.syncs = 0
+        self.noting = threading.Lock()
         self.synced: dict[str, bytes] = {}  # name -> content, what a power failure leaves at the least
 
     def xDelete(self, filename: str, syncdir: bool) -> None:
@@ -40,7 +42,8 @@ class File(apsw.VFSFile):
         self.faults.syncs += 1
         self._fail(self.faults.on_sync)
         super().xSync(flags)
-        self.faults.synced[Path(self.name).name] = Path(self.name).read_bytes()
+        with self.faults.noting:  # the writer and the checkpointer sync the same log: what was read first must not win
+            self.faults.synced[Path(self.name).name] = Path(self.name).read_bytes()
 
     def xWrite(self, data: bytes, offset: int) -> None:
         self._fail(self.faults.on_write)
