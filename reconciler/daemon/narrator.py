@@ -13,7 +13,7 @@ from reconciler.model.kind import Kind
 QUIET = frozenset(
     {
         "events", "events.events.k8s.io", "leases.coordination.k8s.io", "endpoints", "endpointslices.discovery.k8s.io",
-        "controllerrevisions.apps", "replicasets.apps", "apiservices.apiregistration.k8s.io",
+        "controllerrevisions.apps", "apiservices.apiregistration.k8s.io",
     }
 )  # fmt: skip
 SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease"})
@@ -29,7 +29,7 @@ def line(kind: Kind, old: meta.Obj | None, new: meta.Obj | None) -> str | None:
     assert obj is not None
     if kind.id in QUIET or _is_of_every_cluster(kind, obj):
         return None
-    label = f"{kind.singular} {'/'.join(part for part in meta.key(obj) if part)}"
+    label = f"{kind.singular} {meta.path(obj)}"
     if old is None:
         return f"+ {label}"
     if new is None:

@@ -114,7 +114,7 @@ async def _forecast(question: Question) -> Forecast:
         return Forecast(
             changes=tuple(_changes(made)),
             pods=tuple([await _pod_step(made, step) for step in made.observer.pod_steps]),
-            unplaced=tuple(Unplaced(_path(pod), why) for pod, why in made.observer.unplaced()),
+            unplaced=tuple(Unplaced(meta.path(pod), why) for pod, why in made.observer.unplaced()),
             availability=tuple(availability(made)),
             unhealthy=tuple(Unhealthy(_title(obj), state, message) for obj, state, message in made.observer.unhealthy()),
             problems=tuple(report["errors"]),
@@ -142,7 +142,7 @@ def _changes(made: world.World) -> Iterator[Change]:
 
 async def _pod_step(made: world.World, step: observer.PodStep) -> PodStep:
     why = await observer.why(made.journal, step.revision)
-    return PodStep(step.sign, _path(step.pod), pod.node_name(step.pod), round(step.seconds, 1), why)
+    return PodStep(step.sign, meta.path(step.pod), pod.node_name(step.pod), round(step.seconds, 1), why)
 
 
 def availability(made: world.World) -> Iterator[Availability]:
@@ -155,8 +155,4 @@ def availability(made: world.World) -> Iterator[Availability]:
 
 
 def _title(obj: meta.Obj) -> str:
-    return f"{obj['kind']} {_path(obj)}"
-
-
-def _path(obj: meta.Obj) -> str:
-    return "/".join(part for part in meta.key(obj) if part)
+    return f"{obj['kind']} {meta.path(obj)}"

@@ -16,8 +16,7 @@ def text(found: Forecast) -> str:
 
 
 def markdown(found: Forecast) -> str:
-    title, *rest = headline(found).split(": ", 1)
-    lines = [f"### {title}: {rest[0]}" if rest else f"### {title}"]
+    lines = [f"### {headline(found)}"]
     for section in _sections(found):
         heading, *body = section
         lines += ["", f"**{heading}**", "```diff", *(_diffable(line) for line in body), "```"]

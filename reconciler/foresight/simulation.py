@@ -5,7 +5,8 @@ scheduler and the autoscalers make of it is sampled and summed up. How that is s
 business.
 """
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ SAMPLES = 240  # over the whole time
 WINDOW_SECONDS = 15.0
 ORIGIN = protocol.Origin(actor="user/simulation")
 ZONE = "topology.kubernetes.io/zone"
+Happening = Callable[[], Awaitable[None]]
 START = 1_767_225_600.0  # 2026-01-01: a simulation does not depend on when it is run
 
 
@@ -76,50 +78,59 @@ class _Run:
 
     async def run(self) -> Result:
         seconds = self._question.scenario.duration
-        every_seconds = seconds / SAMPLES
-        happenings = sorted(
-            [*self._happenings(), *((number * every_seconds, None) for number in range(SAMPLES + 1))], key=lambda one: one[0]
-        )
+        happenings = sorted(self._happenings(), key=lambda one: one[0])
         await self._follow(self._question.folder)
-        was_calm = True
-        for at, event in happenings:
+        for at, happen in happenings:
+            if at > seconds:
+                break
             await self._world.clock.sleep(at - self._world.clock.monotonic())
-            if event is None:
-                self._timeline.sample(at)
-                continue
-            if was_calm:
-                self._world.observer.begin()
-                was_calm = False
-            await self._happen(event)
+            await happen()
         return self._result(seconds)
 
-    def _happenings(self) -> Iterator[tuple[float, scenario.Event | str | None]]:
-        """The scenario's events, and the return of power, which is named by its zone or nodes."""
-        for event in self._question.scenario.events:
-            yield event.at, event
-            if event.power_loss is not None and event.power_loss.lasts is not None:
-                yield event.at + event.power_loss.lasts, "|".join((event.power_loss.zone, *event.power_loss.nodes))
+    def _happenings(self) -> Iterator[tuple[float, Happening]]:
+        """What is to be done and when; of one time in this order."""
+        events = self._question.scenario.events
+        for number in range(SAMPLES + 1):
+            at = number * self._question.scenario.duration / SAMPLES
+            yield at, functools.partial(self._sample, at)
+        if events:
+            yield min(event.at for event in events), self._begin
+        for event in events:
+            yield event.at, functools.partial(self._happen, event)
+            loss = event.power_loss
+            if loss is not None and loss.lasts is not None:
+                yield event.at + loss.lasts, functools.partial(self._restore, loss)
 
-    async def _happen(self, event: scenario.Event | str) -> None:
-        if isinstance(event, str):
-            zone, *names = event.split("|")
-            for name in self._named(zone, names):
-                self._world.nodes.switch_on(name)
-            self._note(f"power is back: {zone or ', '.join(names)}")
-        elif event.power_loss is not None:
-            lost = list(self._named(event.power_loss.zone, event.power_loss.nodes))
-            for name in lost:
-                self._world.nodes.switch_off(name)
-            self._note(f"power is lost: {event.power_loss.zone or ', '.join(lost)} ({len(lost)} nodes)")
+    async def _sample(self, at: float) -> None:
+        self._timeline.sample(at)
+
+    async def _begin(self) -> None:
+        self._world.observer.begin()
+
+    async def _happen(self, event: scenario.Event) -> None:
+        if event.power_loss is not None:
+            await self._lose(event.power_loss)
         elif event.scale is not None:
             await self._scale(event.scale)
         elif event.apply is not None:
             await self._follow((self._question.base / event.apply).resolve())
 
-    def _named(self, zone: str, names: "list[str] | tuple[str, ...]") -> Iterator[str]:
-        for one in self._world.cache.every("nodes"):
-            if meta.name(one) in names or (zone and meta.labels(one).get(ZONE) == zone):
-                yield meta.name(one)
+    async def _lose(self, loss: scenario.PowerLoss) -> None:
+        lost = self._meant(loss)
+        for name in lost:
+            self._world.nodes.switch_off(name)
+        self._note(f"power is lost: {loss.zone or ', '.join(lost)} ({len(lost)} nodes)")
+
+    async def _restore(self, loss: scenario.PowerLoss) -> None:
+        back = self._meant(loss)
+        for name in back:
+            self._world.nodes.switch_on(name)
+        self._note(f"power is back: {loss.zone or ', '.join(back)}")
+
+    def _meant(self, loss: scenario.PowerLoss) -> list[str]:
+        """The names of the nodes without power."""
+        nodes = self._world.cache.every("nodes")
+        return [meta.name(one) for one in nodes if meta.name(one) in loss.nodes or (loss.zone and meta.labels(one).get(ZONE) == loss.zone)]
 
     async def _scale(self, wanted: scenario.Scale) -> None:
         namespace, _, name = wanted.deployment.partition("/")
@@ -150,7 +161,7 @@ class _Run:
             started=self._timeline.started,
             ended=self._timeline.ended,
             availability=tuple(forecast.availability(self._world)),
-            unplaced=tuple(forecast.Unplaced("/".join(meta.key(one)), why) for one, why in observer.unplaced()),
+            unplaced=tuple(forecast.Unplaced(meta.path(one), why) for one, why in observer.unplaced()),
             problems=tuple(self._problems),
         )
 

@@ -33,7 +33,6 @@ from reconciler.store import memory, types
 ROOT_CA = "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"
 MOMENT_SECONDS = 0.001  # changes within it are planned for once; without real time to pass, a thousand pods start in one
 SURE_SECONDS = 366 * 24 * 3600.0  # nodes live as long as nobody switches them off
-LEFT_BEHIND = frozenset({"events", "events.events.k8s.io"})  # kinds that say what happened, not what is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,8 +124,6 @@ def _stored(roster: Roster, objects: Iterable[tuple[str, meta.Obj]]) -> dict[str
     stored = {}
     for kind_id, obj in objects:
         kind = roster.get(kind_id)
-        if kind_id in LEFT_BEHIND or (kind is not None and kind.storage_id in LEFT_BEHIND):
-            continue
         bare = meta.without(obj, ("metadata", "resourceVersion"))
         key = types.key_of(kind.storage_id if kind is not None else kind_id, meta.namespace(obj), meta.name(obj))
         stored[key] = (orjson.dumps(bare), bare)

@@ -29,6 +29,11 @@ def key(obj: Obj) -> Key:
     return namespace(obj), name(obj)
 
 
+def path(obj: Obj) -> str:
+    """As people name it: NAMESPACE/NAME, or NAME of what has no namespace."""
+    return "/".join(part for part in key(obj) if part)
+
+
 def uid(obj: Obj) -> str:
     return str(meta(obj).get("uid", ""))
 

@@ -51,7 +51,8 @@ class Emit:
 
 # The API actions share two optional fields: `announce` is emitted once the action took effect, whatever becomes of
 # its neighbours in the group; `refused` is its Refusal. All but patches may carry a `guard`, the owner as the plan saw
-# it, so that of two leaders only one that knows the owner can add, resize or take away.
+# it, so that of two leaders only one that knows the owner can add, resize or take away;
+# only the in-process client can hold to it.
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import http.client
 import json
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 from tests import servers
@@ -24,3 +25,9 @@ class Api:
 
     def get(self, path: str) -> Any:
         return self.ask("GET", path)
+
+    def watch(self, path: str) -> Iterator[Any]:
+        """The events until the server ends the watch."""
+        self._http.request("GET", path)
+        for line in self._http.getresponse():
+            yield json.loads(line)

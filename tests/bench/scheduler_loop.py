@@ -82,9 +82,9 @@ async def run(workload: workloads.Workload, nodes: int) -> float:
     running.start(agent.Agent(client, cache, clocks.SystemClock(), record).run(), "scheduler")  # type: ignore[arg-type]
     await asyncio.sleep(0)
     workloads.settle_heap()
-    longest, turn, arrived = 0.0, time.process_time(), 0
+    longest, turn, arrived = 0.0, time.perf_counter(), 0
     while client.decided < len(pods):
-        now = time.process_time()
+        now = time.perf_counter()
         longest, turn = max(longest, now - turn), now
         if client.decided >= arrived - 2 * BURST:
             for pod in pods[arrived : arrived + BURST]:

@@ -42,7 +42,8 @@ async def test_a_compacted_page_is_expired() -> None:
         for name in "abc":
             await w.create("configmaps", config_map(name))
         token = (await page(w, limit=1)).token
-        w.journal.oldest_revision = w.journal.revision + 1
+        await w.create("configmaps", config_map("d"))
+        await w.journal.compact(w.journal.revision)
         with pytest.raises(errors.StatusError) as refused:
             await page(w, limit=1, token=token)
         assert refused.value.code == 410

@@ -56,7 +56,6 @@ def test_nodes_by_whether_they_are_ready() -> None:
     ("kind", "new"),
     [
         ("events", obj()),
-        ("replicasets.apps", obj()),
         ("apiservices.apiregistration.k8s.io", obj("v1.")),
         ("configmaps", obj("kube-root-ca.crt")),
         ("serviceaccounts", obj("default")),

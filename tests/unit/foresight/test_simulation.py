@@ -83,6 +83,12 @@ def test_a_new_version_and_a_scaling(web: Path) -> None:
     assert missing.problems == ('scale default/gone: deployments.apps "gone" not found',)
 
 
+def test_what_comes_after_the_end_does_not_happen(web: Path) -> None:
+    found = run(web, duration="5m", events=[{"at": "4m", "powerLoss": {"nodes": ["sim-1"], "for": "10m"}}, {"at": "6m", "apply": "web"}])
+    assert [moment.text for moment in found.moments] == ["web is applied: 1 documents", "power is lost: sim-1 (1 nodes)"]
+    assert found.samples[-1].seconds == 300
+
+
 def test_the_same_seed_gives_the_same_run(web: Path) -> None:
     events = [{"at": "2m", "powerLoss": {"nodes": ["sim-1"]}}]
     assert run(web, duration="10m", events=events) == run(web, duration="10m", events=events)

@@ -14,8 +14,8 @@ Cluster = tuple[World, dict[str, Any]]
 FILTERS = {one.name: one for one in roster.all_filters()}
 SCORES = {one.name: one for one in roster.all_scores()}
 slow = [HealthCheck.too_slow, HealthCheck.data_too_large]
-many = settings(max_examples=60, deadline=None, suppress_health_check=slow)
-some = settings(max_examples=40, deadline=None, suppress_health_check=slow)
+many = settings(max_examples=100, deadline=None, suppress_health_check=slow)
+some = settings(max_examples=50, deadline=None, suppress_health_check=slow)
 
 
 def reasons(rule: rules.Filter, case: rules.Case, rows: rules.Rows) -> list[set[str]]:

@@ -12,7 +12,7 @@ from tests.unit.scheduler.world import World
 RULES = [(one, reference_volumes.FILTERS[one.name]) for one in roster.all_filters() if one.name in reference_volumes.FILTERS]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(clusters_volumes.cluster())
 def test_filters(cluster: tuple[World, dict[str, Any]]) -> None:
     world, pod = cluster
