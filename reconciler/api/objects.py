@@ -251,7 +251,7 @@ class Objects:
         return Done(Item.of(entry), entry.mod_revision, created=current is None)
 
     def _put(self, call: Call, key: str, obj: meta.Obj, current: Item | None) -> types.Put:
-        value = orjson.dumps(obj)
+        value = bytes(memoryview(orjson.dumps(obj)))  # what orjson returns has several times the room that it needs
         if len(value) > types.MAX_VALUE_BYTES:
             raise errors.StatusError(413, "RequestEntityTooLarge", f"the stored object would be larger than {types.MAX_VALUE_BYTES} bytes")
         before = current.obj if current is not None else None

@@ -6,11 +6,14 @@ repeated; what would run in another thread runs at once. There is no I/O on it.
 """
 
 import asyncio
+import contextlib
+import gc
 import selectors
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+GARBAGE = (20_000, 50, 100)  # new objects before the youngest are looked at, then how often before older ones are
 
 
 class Stuck(RuntimeError):
@@ -70,5 +73,16 @@ class Clock:
 
 def run(main: Coroutine[Any, Any, T]) -> T:
     """`main` on a loop of its own, in no more time than it works."""
-    with asyncio.Runner(loop_factory=Loop) as runner:
+    with _little_garbage(), asyncio.Runner(loop_factory=Loop) as runner:
         return runner.run(main)
+
+
+@contextlib.contextmanager
+def _little_garbage() -> Iterator[None]:
+    """A world grows by objects that live on, so looking for garbage among them is in vain and takes a quarter of the time."""
+    before = gc.get_threshold()
+    gc.set_threshold(*GARBAGE)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)

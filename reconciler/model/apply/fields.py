@@ -20,6 +20,11 @@ Path = tuple[str, ...]
 SELF = "."
 LEAF: dict[str, Any] = {}
 NONE: Fields = {}
+KEPT = 8192  # ordered sets that are looked for before an equal one is made
+MOST_ELEMENTS = 64  # of these; larger sets are seldom alike
+
+_by_content: dict[tuple[tuple[str, int], ...], Fields] = {}
+_by_id: dict[int, Fields] = {}
 
 
 def of(*paths: Path) -> Fields:
@@ -145,8 +150,21 @@ def parse(wire: Any) -> Fields:
 
 
 def ordered(owned: Fields) -> Fields:
-    """The same with the order of elements that upstream writes."""
-    return {element: ordered(owned[element]) if owned[element] else LEAF for element in sorted(owned)}
+    """The same with the order of elements that upstream writes; of equal sets one is kept, for most pods' are alike."""
+    if _by_id.get(id(owned)) is owned:
+        return owned
+    found = {element: ordered(owned[element]) if owned[element] else LEAF for element in sorted(owned)}
+    if len(found) > MOST_ELEMENTS:
+        return found
+    content = tuple([(element, id(node)) for element, node in found.items()])  # `found` keeps the nodes, and so their ids
+    known = _by_content.get(content)
+    if known is not None:
+        return known
+    if len(_by_content) >= KEPT:
+        oldest = next(iter(_by_content))
+        del _by_id[id(_by_content.pop(oldest))]
+    _by_content[content] = _by_id[id(found)] = found
+    return found
 
 
 def _element(text: str) -> str:
