@@ -52,9 +52,14 @@ class Call:
     def is_hub(self) -> bool:
         return self.version.name == self.kind.hub_version.name
 
+    @property
+    def speaks_as_stored(self) -> bool:
+        """Whether the caller's objects look as the stored ones do, and may be made of parts of them."""
+        return self.is_hub and not self.kind.custom
+
     def shown(self, obj: meta.Obj) -> meta.Obj:
         """A stored object in the caller's version."""
-        return obj if self.is_hub and not self.kind.custom else self.version.from_hub(obj)
+        return obj if self.speaks_as_stored else self.version.from_hub(obj)
 
     def not_found(self) -> errors.StatusError:
         return errors.not_found(self.kind.called or self.kind.plural, self.kind.group, self.name)

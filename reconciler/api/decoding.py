@@ -27,12 +27,15 @@ class Decoder:
         self.schemas = schemas
         self.roster = roster
 
-    def decode(self, call: Call, body: Any, duplicates: Sequence[str] = ()) -> meta.Obj:
-        """The object that a POST or PUT carries. Raises StatusError 400."""
+    def decode(self, call: Call, body: Any, duplicates: Sequence[str] = (), live: meta.Obj | None = None) -> meta.Obj:
+        """The object that a POST or PUT carries. Raises StatusError 400.
+
+        `live` is what is stored: a caller in this process changes a copy of that, and shares with it what it left alone.
+        """
         if not isinstance(body, Mapping):
             raise self._unhandled(call, f"json: cannot unmarshal {envelope.json_type(body)} into Go value of type v1.{call.kind.kind}")
-        body = self._identified(call, body)
-        return call.version.default(self._placed(call, self.typed(call, body, duplicates)))
+        placed = self._placed(call, self.typed(call, self._identified(call, body), duplicates, live))
+        return placed if live is not None and _is_same_beside_status(placed, live) else call.version.default(placed)
 
     def redecode(self, call: Call, obj: Mapping[str, Any]) -> meta.Obj:
         """An object that the server itself merged, in canonical form and defaulted."""
@@ -57,10 +60,10 @@ class Decoder:
         placed = self._placed(call, typed)
         return placed if _is_same_beside_status(placed, live) else call.version.default(placed)
 
-    def typed(self, call: Call, body: Mapping[str, Any], duplicates: Sequence[str] = ()) -> dict[str, Any]:
+    def typed(self, call: Call, body: Mapping[str, Any], duplicates: Sequence[str] = (), live: meta.Obj | None = None) -> dict[str, Any]:
         """`body` in canonical form; unknown and duplicate fields are dropped, warned of or refused."""
         try:
-            obj, unknown = self._checked(call, body)
+            obj, unknown = self._checked(call, body, live)
         except decode.DecodeError as error:
             raise self._unhandled(call, str(error)) from None
         self._complain(call, [*duplicates, *(f'unknown field "{path}"' for path in unknown)])
@@ -125,7 +128,7 @@ class Decoder:
 
 
 def _is_same_beside_status(obj: meta.Obj, live: meta.Obj) -> bool:
-    """Whether a patch left all alone that has defaults: what is stored has them already."""
+    """Whether a change left all alone that has defaults: what is stored has them already."""
     return obj.keys() == live.keys() and all(obj[key] is live[key] for key in obj if key not in _WITHOUT_DEFAULTS)
 
 

@@ -82,6 +82,17 @@ def same_spec(obj: meta.Obj, old: meta.Obj) -> bool:
     return all(obj.get(key) == old.get(key) for key in obj.keys() | old.keys() if key not in ("metadata", "status"))
 
 
+def shares_content(obj: meta.Obj, old: meta.Obj) -> bool:
+    """Whether `obj` is `old` but for status, finalizers and owners: then a kind's own rules found all of it good before."""
+    new, before = meta.meta(obj), meta.meta(old)
+    return (
+        obj.keys() == old.keys()
+        and all(obj[key] is old[key] for key in obj if key not in ("apiVersion", "kind", "metadata", "status"))
+        and new.get("labels") is before.get("labels")
+        and new.get("annotations") is before.get("annotations")
+    )
+
+
 def generated_name(prefix: str, suffix: str) -> str:
     return prefix[:GENERATED_MOST] + suffix
 

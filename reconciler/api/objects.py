@@ -111,7 +111,8 @@ class Objects:
 
     async def update(self, call: Call, body: Any, duplicates: Sequence[str] = ()) -> Done:
         """PUT of an object, or with `call.subresource` of its status, in the caller's version."""
-        obj = self.decoder.decode(call, body, duplicates)
+        known = self._current(call) if call.speaks_as_stored else None
+        obj = self.decoder.decode(call, body, duplicates, known.obj if known is not None else None)
         uid, wanted = meta.uid(obj), _revision(obj)
 
         async def decide(current: Item | None) -> deletion.Verdict:
@@ -340,7 +341,8 @@ class Objects:
         """Raises StatusError 422; `own` is `obj` in the caller's version, where that is at hand."""
         kind = call.kind
         refused = metadata.refused(kind, obj, old, call.subresource)
-        refused += _rules(kind, call.subresource)(obj, old)
+        if old is None or call.subresource or not identity.shares_content(obj, old):
+            refused += _rules(kind, call.subresource)(obj, old)
         if call.version.validate is not None:
             shown = call.version.from_hub(old) if old is not None else None
             more, warnings = call.version.validate(call.version.from_hub(obj) if own is None else own, shown, call.subresource)

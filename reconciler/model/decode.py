@@ -74,14 +74,26 @@ class Field:
 def decode(node: Node, value: Any, live: Mapping[str, Any] | None = None) -> Decoded:
     """`value` as an object of `node`, a definition's root. Raises DecodeError.
 
-    `live` was decoded before: what `value` shares with it, as a patch of one field shares the rest, is not looked at again.
+    `live` was decoded before: what `value` and its metadata share with it, as a change of one field shares the rest, is not
+    looked at again.
     """
     found = Findings()
     if live is None or type(value) is not dict:
         return Decoded(decoder(node)(value, None, found), tuple(found.unknown), tuple(found.emptied))
-    shared = {name: item for name, item in value.items() if item is not None and live.get(name) is item}
-    decoded = decoder(node)({name: item for name, item in value.items() if name not in shared}, None, found)
-    return Decoded({**decoded, **shared}, tuple(found.unknown), tuple(found.emptied))
+    known = _shared(value, live)
+    metadata, before, described = value.get("metadata"), live.get("metadata"), _fields(node).get("metadata")
+    if "metadata" not in known and described is not None and type(metadata) is dict and type(before) is dict:
+        known["metadata"] = _rest(described.decode, metadata, _shared(metadata, before), (None, described), found)
+    return Decoded(_rest(decoder(node), value, known, None, found), tuple(found.unknown), tuple(found.emptied))
+
+
+def _shared(value: Mapping[str, Any], live: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: item for name, item in value.items() if item is not None and live.get(name) is item}
+
+
+def _rest(decode: Decoder, value: Mapping[str, Any], known: Mapping[str, Any], trail: Trail | None, found: Findings) -> dict[str, Any]:
+    """A struct of which the fields `known` are decoded already."""
+    return {**decode({name: item for name, item in value.items() if name not in known}, trail, found), **known}
 
 
 def decoder(node: Node) -> Decoder:

@@ -23,6 +23,7 @@ class Entry(NamedTuple):
     fields: Fields
     api_version: str
     time: str  # RFC 3339; "" where upstream leaves it out
+    made: Mapping[str, Any] | None = None  # as it stands in the list it was read from
 
 
 Managers = dict[Writer, Entry]
@@ -44,7 +45,7 @@ def of(obj: Mapping[str, Any]) -> Managers:
     """The writers of an object that was tracked here before, whose sets are canonical."""
     managers: Managers = {}
     for entry in (obj.get("metadata") or {}).get("managedFields") or ():
-        managers[writer_of(entry)] = Entry(entry.get("fieldsV1") or fields.NONE, entry["apiVersion"], entry.get("time") or "")
+        managers[writer_of(entry)] = Entry(entry.get("fieldsV1") or fields.NONE, entry["apiVersion"], entry.get("time") or "", entry)
     return managers
 
 
@@ -73,26 +74,22 @@ def is_reset(wire: Any) -> bool:
     return wire in ([], [{}])
 
 
-def wire(managers: Managers, *, sort_keys: bool = False) -> list[dict[str, Any]]:
+def wire(managers: Managers, *, sort_keys: bool = False) -> list[Mapping[str, Any]]:
     """In upstream's order: appliers first, then by time and name. What upstream keeps as a map has sorted keys."""
-    entries = []
-    for writer, entry in managers.items():
-        made: dict[str, Any] = {"manager": writer[0], "operation": writer[1], "apiVersion": entry.api_version}
-        if entry.time:
-            made["time"] = entry.time
-        entries.append(
-            {
-                **made,
-                "fieldsType": "FieldsV1",
-                "fieldsV1": fields.ordered(entry.fields),
-                **({"subresource": writer[3]} if writer[3] else {}),
-            }
-        )
-    if sort_keys:
-        entries = [dict(sorted(entry.items())) for entry in entries]
+    entries = [entry.made if entry.made is not None else _made(writer, entry, sort_keys) for writer, entry in managers.items()]
     if len(entries) > 1:
         entries.sort(key=order)
     return entries
+
+
+def _made(writer: Writer, entry: Entry, sort_keys: bool) -> dict[str, Any]:
+    made: dict[str, Any] = {"manager": writer[0], "operation": writer[1], "apiVersion": entry.api_version}
+    if entry.time:
+        made["time"] = entry.time
+    made |= {"fieldsType": "FieldsV1", "fieldsV1": fields.ordered(entry.fields)}
+    if writer[3]:
+        made["subresource"] = writer[3]
+    return dict(sorted(made.items())) if sort_keys else made
 
 
 def capped(managers: Managers) -> Managers:

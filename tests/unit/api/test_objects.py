@@ -1,6 +1,7 @@
 """The write path: what is stored, what is refused, what becomes provenance."""
 
 import asyncio
+import copy
 import random
 
 import pytest
@@ -206,3 +207,29 @@ async def test_applying_what_is_stored_in_other_words_is_no_write() -> None:
         again = await w.patch("pods", "p", body, type="apply")
         assert meta.resource_version(again.obj) == meta.resource_version(first.obj)
         assert meta.meta(again.obj)["managedFields"] == meta.meta(first.obj)["managedFields"]
+
+
+async def test_an_update_that_shares_with_what_is_stored_is_judged_by_what_it_changes() -> None:
+    """The same change, made on a copy that shares the rest and on one that shares nothing, comes to the same."""
+    outcomes = []
+    for copied in (lambda obj: obj, copy.deepcopy):
+        async with world(source=ids.Source(random.Random(1))) as w:
+            await w.create("pods", {**pod("a"), "metadata": {"name": "a", "namespace": "default", "finalizers": ["example.com/hold"]}})
+            stored = copied(await w.client.get("pods", "default", "a"))
+            released = await w.client.perform(
+                plan.Update(kind="pods", body=meta.put(stored, ("metadata", "finalizers"), []), why=""), ORIGIN
+            )
+            stored = copied(released.obj)
+            told = []
+            for path, value in (
+                (("spec", "restartPolicy"), "Never"),
+                (("spec", "dnsPolicy"), 7),
+                (("metadata", "labels"), {"a": "-"}),
+                (("metadata", "finalizers"), "x"),
+            ):
+                with pytest.raises(errors.StatusError) as refusal:
+                    await w.client.perform(plan.Update(kind="pods", body=meta.put(stored, path, value), why=""), ORIGIN)
+                told.append(refusal.value.message)
+            outcomes.append((released.obj, told))
+    assert outcomes[0] == outcomes[1]
+    assert len(outcomes[0][1]) == 4
