@@ -28,6 +28,7 @@ from reconciler.api import (
     repeats,
     surroundings,
     twins,
+    underway,
 )
 from reconciler.api.admission.chain import Attributes, Chain
 from reconciler.api.auth import authorisation
@@ -82,6 +83,7 @@ class Objects:
         around = surroundings.Surroundings(admission, cache)
         self.twins, self.repeats = twins.Twins(around), repeats.Repeats(around)
         self.services = services
+        self.underway = underway.Underway(cache)
         self.time = time
         self.ids = source
 
@@ -211,8 +213,10 @@ class Objects:
         current = self._current(call)
         for _ in range(ATTEMPTS):
             verdict = await self._decided(call, decide, current)
+            pending = self.underway.begin(call, verdict.obj, current)
             try:
                 done = await self._commit(call, verdict, current)
+                pending.revision = done.revision
                 await self.converter.prepare(call.kind, call.version, [done.item])
                 return done
             except errors.StatusError:
@@ -223,6 +227,8 @@ class Objects:
                 if call.guard is not None and conflict.key == call.guard.key:
                     raise call.conflict("the object that this was decided for has been modified") from conflict
                 current = Item.of(conflict.actual) if conflict.actual is not None and conflict.actual.value is not None else None
+            finally:
+                self.underway.end(pending)
         raise call.conflict(MODIFIED)
 
     async def _decided(self, call: Call, decide: Decide, current: Item | None) -> deletion.Verdict:
@@ -356,7 +362,15 @@ class Objects:
             call.warn(text)
 
     def _attributes(self, call: Call, operation: str, old: meta.Obj | None) -> Attributes:
-        return Attributes(call=call, operation=operation, old=old, cache=self.cache, authoriser=self.authoriser)
+        return Attributes(
+            call=call,
+            operation=operation,
+            old=old,
+            cache=self.cache,
+            authoriser=self.authoriser,
+            underway=self.underway,
+            time=self.time,
+        )
 
     def _current(self, call: Call) -> Item | None:
         return self.cache.get(call.kind.storage_id, call.namespace, call.name)

@@ -54,8 +54,6 @@ class Watching:
                 opened = await self._from_revision(stream, watcher, encoder, wanted.revision or server.cache.revision)
             stream.release(backlog)
             bookmark = (lambda: encoder.bookmark(server.cache.revision)) if wanted.bookmarks else None
-            if bookmark is not None and not wanted.initial:
-                stream.send(bookmark())  # reflectors take a watch that they end within a second for broken if it said nothing
             await stream.wait(wanted.seconds, bookmark)
         finally:
             self._open.discard(stream)

@@ -3,10 +3,12 @@
 The controller counts with it what is there; whoever decides on a new object asks it what that would add.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from reconciler.kinds import pod_resources
+from reconciler.kinds import pod, pod_resources
+from reconciler.kit import clock
 from reconciler.model import meta, quantity
 from reconciler.model.kind import Kind
 
@@ -33,9 +35,18 @@ def usage(kind_id: str, obj: meta.Obj) -> dict[str, str]:
     return found
 
 
-def is_counted(kind_id: str, obj: meta.Obj) -> bool:
-    """Pods that have ended take nothing any more."""
-    return kind_id != PODS or meta.status(obj).get("phase") not in ("Succeeded", "Failed")
+def is_counted(kind_id: str, obj: meta.Obj, now: float) -> bool:
+    """Pods that have ended take nothing any more, nor do those whose node has not ended them in their time."""
+    if kind_id != PODS:
+        return True
+    return not pod.is_terminal(obj) and now <= overdue_at(obj)
+
+
+def overdue_at(obj: meta.Obj) -> float:
+    """When a pod that is being deleted counts as lost, in seconds since the epoch: a grace period after it is due."""
+    metadata = meta.meta(obj)
+    due, grace_seconds = metadata.get("deletionTimestamp"), metadata.get("deletionGracePeriodSeconds")
+    return math.inf if not due or grace_seconds is None else clock.parse_rfc3339(str(due)) + float(grace_seconds)
 
 
 def concerns(kind: Kind, name: str) -> bool:
@@ -54,8 +65,8 @@ def in_scope(quota: meta.Obj, kind_id: str, obj: meta.Obj) -> bool:
     return all(_has_scope(scope, operator, values, kind_id, obj) for scope, operator, values in _scopes(quota))
 
 
-def _of_pod(pod: meta.Obj) -> dict[str, str]:
-    spec = meta.spec(pod)
+def _of_pod(one: meta.Obj) -> dict[str, str]:
+    spec = meta.spec(one)
     found: dict[str, str] = {}
     for name, amount in pod_resources.requests(spec).items():
         found[f"requests.{name}"] = amount

@@ -14,6 +14,8 @@ from typing import Any
 from reconciler.api.auth.authorisation import Authoriser
 from reconciler.api.cache import Cache
 from reconciler.api.calls import Call
+from reconciler.api.underway import Underway
+from reconciler.kit import clock
 from reconciler.model import meta
 from reconciler.model.kind import Version
 
@@ -38,6 +40,8 @@ class Attributes:
     old: meta.Obj | None
     cache: Cache
     authoriser: Authoriser
+    underway: Underway
+    time: clock.Clock
     passes: Passes = field(default_factory=Passes)
 
     def shown(self, obj: meta.Obj, version: Version) -> meta.Obj:

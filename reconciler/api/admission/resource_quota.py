@@ -1,46 +1,48 @@
 """ResourceQuota: what all objects of a namespace ask for together stays within its quotas.
 
-Usage is counted from the objects themselves, not from a quota's status, which a controller writes later. Two writes
-that are decided on at the same moment may together exceed a quota by one object.
+Usage is counted from the objects themselves, not from a quota's status, which a controller writes later, and from the
+writes that are underway: of two that are decided on at one moment only one gets what only one can have. Only growth is
+refused, so whoever is over a quota that was lowered may still change and shrink.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from reconciler.api.admission.chain import Attributes, Plugin
-from reconciler.kinds import pod_resources
+from reconciler.kinds import quota_usage
 from reconciler.model import meta, quantity
 
-COUNTED = frozenset(
-    {
-        "pods", "services", "secrets", "configmaps", "persistentvolumeclaims", "replicationcontrollers", "resourcequotas",
-    }
-)  # fmt: skip
-COMPUTE = ("cpu", "memory", "ephemeral-storage")
+QUOTAS = "resourcequotas"
 MUST_SPECIFY = ("cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory")
+# What may grow after it was made: Kind.id -> the subresources through which it does.
+GROWING = {quota_usage.SERVICES: ("",), quota_usage.CLAIMS: ("",), quota_usage.PODS: ("resize",)}
 
 
 def validate(attributes: Attributes, obj: meta.Obj) -> None:
     """Raises StatusError 403 for what would exceed a quota."""
     call = attributes.call
-    if attributes.operation != "CREATE" or call.subresource or not call.namespace:
+    if not call.namespace or not _may_grow(attributes):
         return
-    shelf = attributes.cache.shelf("resourcequotas")
+    shelf = attributes.cache.shelf(QUOTAS)
     if not shelf.items:
         return
     for _, item in shelf.in_order(call.namespace):
-        if _in_scope(item.obj, call.kind.id, obj):
+        if quota_usage.in_scope(item.obj, call.kind.id, obj):
             _check(attributes, item.obj, obj)
+
+
+def _may_grow(attributes: Attributes) -> bool:
+    call = attributes.call
+    if attributes.operation == "CREATE":
+        return not call.subresource
+    return attributes.operation == "UPDATE" and call.subresource in GROWING.get(call.kind.id, ())
 
 
 def _check(attributes: Attributes, quota: meta.Obj, obj: meta.Obj) -> None:
     call = attributes.call
     hard: Mapping[str, str] = meta.spec(quota).get("hard") or {}
-    if call.kind.id == "pods":
-        missing = _unspecified(hard, meta.spec(obj))
-        if missing:
-            raise call.forbidden(f"failed quota: {meta.name(quota)}: must specify {missing}")
-    asked = {name: amount for name, amount in usage(call.kind.id, obj).items() if name in hard}
+    if attributes.old is None and call.kind.id == quota_usage.PODS and (missing := _unspecified(hard, meta.spec(obj))):
+        raise call.forbidden(f"failed quota: {meta.name(quota)}: must specify {missing}")
+    asked = _asked(attributes, quota, obj, hard)
     if not asked:
         return
     used = _used(attributes, quota, asked)
@@ -51,61 +53,39 @@ def _check(attributes: Attributes, quota: meta.Obj, obj: meta.Obj) -> None:
         raise call.forbidden(f"exceeded quota: {meta.name(quota)}, requested: {requested}, used: {now}, limited: {limited}")
 
 
+def _asked(attributes: Attributes, quota: meta.Obj, obj: meta.Obj, hard: Mapping[str, str]) -> dict[str, str]:
+    """What `obj` takes of the quota beyond what it took before."""
+    kind_id, old = attributes.call.kind.id, attributes.old
+    wanted = {name: amount for name, amount in quota_usage.usage(kind_id, obj).items() if name in hard}
+    if old is not None and quota_usage.in_scope(quota, kind_id, old):
+        before = quota_usage.usage(kind_id, old)
+        wanted = {name: quantity.subtract(amount, before.get(name, "0")) for name, amount in wanted.items()}
+        return {name: amount for name, amount in wanted.items() if quantity.compare(amount, "0") > 0}
+    return wanted
+
+
 def _used(attributes: Attributes, quota: meta.Obj, asked: Mapping[str, str]) -> dict[str, str]:
-    kind = attributes.call.kind
+    kind_id, now = attributes.call.kind.id, attributes.time.now()
     used = dict.fromkeys(asked, "0")
-    for _, item in attributes.cache.shelf(kind.storage_id).in_order(attributes.call.namespace):
-        if not _in_scope(quota, kind.id, item.obj) or (kind.id == "pods" and _is_over(item.obj)):
-            continue
-        for name, amount in usage(kind.id, item.obj).items():
-            if name in used:
-                used[name] = quantity.add(used[name], amount)
+    for obj in _there(attributes):
+        if quota_usage.is_counted(kind_id, obj, now) and quota_usage.in_scope(quota, kind_id, obj):
+            for name, amount in quota_usage.usage(kind_id, obj).items():
+                if name in used:
+                    used[name] = quantity.add(used[name], amount)
     return used
 
 
-def usage(kind_id: str, obj: meta.Obj) -> dict[str, str]:
-    """What one object takes, by the names that quotas use."""
-    spec = meta.spec(obj)
-    found = {f"count/{kind_id}": "1"}
-    if kind_id in COUNTED:
-        found[kind_id] = "1"
-    if kind_id == "pods":
-        found.update(_of_pod(spec))
-    elif kind_id == "persistentvolumeclaims":
-        found.update(_of_claim(obj))
-    elif kind_id == "services":
-        kind, ports = spec.get("type", ""), len(spec.get("ports") or ())
-        found["services.loadbalancers"] = "1" if kind == "LoadBalancer" else "0"
-        found["services.nodeports"] = str(ports) if kind in ("LoadBalancer", "NodePort") else "0"
-    return found
+def _there(attributes: Attributes) -> Iterator[meta.Obj]:
+    """Every object of the kind in the namespace as it is, or as the write that is underway will leave it."""
+    call, shelf = attributes.call, attributes.cache.shelf(attributes.call.kind.storage_id)
+    underway = attributes.underway.of(call.kind.storage_id, call.namespace)
+    for key, item in shelf.in_order(call.namespace):
+        pending = underway.get(key)
+        yield pending.obj if pending is not None and pending.before is item else item.obj
+    yield from (pending.obj for key, pending in underway.items() if pending.before is None and key not in shelf.items)
 
 
-def _of_pod(spec: Mapping[str, Any]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, amount in pod_resources.requests(spec).items():
-        found[f"requests.{name}"] = amount
-        if name in COMPUTE:
-            found[name] = amount
-    limited = {**spec, **{group: [_limits_as_requests(one) for one in spec.get(group) or ()] for group in ("containers", "initContainers")}}
-    found.update({f"limits.{name}": amount for name, amount in pod_resources.requests(limited).items()})
-    return found
-
-
-def _limits_as_requests(container: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {**container, "resources": {"requests": (container.get("resources") or {}).get("limits") or {}}}
-
-
-def _of_claim(claim: meta.Obj) -> dict[str, str]:
-    spec = meta.spec(claim)
-    storage = ((spec.get("resources") or {}).get("requests") or {}).get("storage", "0")
-    found = {"requests.storage": storage}
-    if storage_class := spec.get("storageClassName"):
-        prefix = f"{storage_class}.storageclass.storage.k8s.io"
-        found.update({f"{prefix}/requests.storage": storage, f"{prefix}/persistentvolumeclaims": "1"})
-    return found
-
-
-def _unspecified(hard: Mapping[str, str], spec: Mapping[str, Any]) -> str:
+def _unspecified(hard: Mapping[str, str], spec: meta.Obj) -> str:
     """What a quota on compute resources asks every container to say, and some do not."""
     missing = []
     for name in sorted(set(hard) & set(MUST_SPECIFY)):
@@ -121,37 +101,4 @@ def _unspecified(hard: Mapping[str, str], spec: Mapping[str, Any]) -> str:
     return "; ".join(missing)
 
 
-def _in_scope(quota: meta.Obj, kind_id: str, obj: meta.Obj) -> bool:
-    return all(_has_scope(scope, operator, values, kind_id, obj) for scope, operator, values in _scopes(quota))
-
-
-def _scopes(quota: meta.Obj) -> Iterator[tuple[str, str, list[str]]]:
-    spec = meta.spec(quota)
-    for scope in spec.get("scopes") or ():
-        yield scope, "Exists", []
-    for one in (spec.get("scopeSelector") or {}).get("matchExpressions") or ():
-        yield one["scopeName"], one["operator"], one.get("values") or []
-
-
-def _has_scope(scope: str, operator: str, values: list[str], kind_id: str, obj: meta.Obj) -> bool:
-    if kind_id != "pods":
-        return False
-    spec = meta.spec(obj)
-    if scope in ("BestEffort", "NotBestEffort"):
-        resources = (container.get("resources") or {} for group in ("containers", "initContainers") for container in spec.get(group) or ())
-        is_best_effort = not any(one.get("requests") or one.get("limits") for one in resources)
-        return is_best_effort == (scope == "BestEffort")
-    if scope in ("Terminating", "NotTerminating"):
-        return (spec.get("activeDeadlineSeconds") is not None) == (scope == "Terminating")
-    if scope == "PriorityClass":
-        name = spec.get("priorityClassName", "")
-        is_in = bool(name) if not values else name in values
-        return is_in != (operator in ("NotIn", "DoesNotExist"))
-    return True
-
-
-def _is_over(pod: meta.Obj) -> bool:
-    return meta.status(pod).get("phase") in ("Succeeded", "Failed")
-
-
-PLUGIN = Plugin(name="ResourceQuota", looks_at_each_with=("resourcequotas",), validate=validate)
+PLUGIN = Plugin(name="ResourceQuota", looks_at_each_with=(QUOTAS,), validate=validate)

@@ -158,14 +158,3 @@ async def test_a_scale_as_a_table_has_its_own_columns(listening: server.HttpServ
     assert (status, found["kind"]) == (200, "Table")
     assert [column["name"] for column in found["columnDefinitions"]] == ["Name", "Desired", "Available", "Age"]
     assert found["rows"][0]["cells"][:3] == ["d", 3, 0]
-
-
-async def test_a_watch_with_bookmarks_begins_with_one(listening: server.HttpServer) -> None:
-    path = "/api/v1/configmaps?watch=true&allowWatchBookmarks=true&resourceVersion="
-    headers = {"Authorization": f"Bearer {TOKEN}"}
-    _, listed = await ask(listening, "/api/v1/configmaps", **headers)
-    url = listening.url + path + listed["metadata"]["resourceVersion"]
-    async with aiohttp.ClientSession() as session, session.get(url, headers=headers, ssl=trusting(listening)) as answer:
-        event = orjson.loads(await answer.content.readline())
-    assert event["type"] == "BOOKMARK"
-    assert event["object"]["kind"] == "ConfigMap"
