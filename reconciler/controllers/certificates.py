@@ -70,7 +70,7 @@ def _signed(request: meta.Obj, office: Office, now: float) -> plan.Plan:
     spec = meta.spec(request)
     check = {CLIENT: _user_problem, KUBELET_CLIENT: client_problem, KUBELET_SERVING: serving_problem}.get(str(spec.get("signerName")))
     if check is None:
-        return plan.NOTHING
+        return plan.plan_of(waiting_on=[plan.Waiting(f"signer {spec.get('signerName')}, which is somebody else's")])
     usages: Sequence[str] = spec.get("usages") or ()
     asked = office.read(str(spec.get("request", "")))
     why = "the request cannot be read" if asked is None else check(asked, usages)

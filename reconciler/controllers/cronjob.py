@@ -29,7 +29,9 @@ def planned(view: View, key: meta.Key, now: float) -> plan.Plan:
         return plan.NOTHING
     sync = _Sync(owner, _children(view, owner), now)
     sync.look_back()
-    if not meta.is_deleting(owner) and not cronjob.is_suspended(owner):
+    if cronjob.is_suspended(owner):
+        sync.waiting.append(plan.Waiting("spec.suspend to become false"))
+    elif not meta.is_deleting(owner):
         sync.start()
     sync.clean_up()
     return plan.plan_of(sync.deletes, sync.creates, sync.emits, sync.status_update(), again_at=sync.again_at, waiting_on=sync.waiting)
@@ -84,7 +86,9 @@ class _Sync:
             return
         moment = datetime.fromtimestamp(self.now, zone)
         following = schedule.next_after(moment)
-        self.again_at = following.timestamp() + SLACK_SECONDS if following is not None else None
+        if following is not None:
+            self.again_at = following.timestamp() + SLACK_SECONDS
+            self.waiting.append(plan.Waiting(f"its next time, {following.isoformat(' ', 'minutes')}"))
         due = self._due(schedule, zone, moment)
         if due is None or self._is_late(due):
             return

@@ -43,9 +43,17 @@ def planned(view: View, key: meta.Key, now: float) -> plan.Plan:
     disrupted = _disrupted(budget, members, now)
     healthy = sum(_is_healthy(one, disrupted) for one in members)
     status = _status(budget, expected, desired, healthy, disrupted, now)
-    if status == meta.status(budget):
-        return plan.plan_of(emits, again_at=_recheck_at(disrupted))
-    return plan.plan_of(emits, _update(budget, status), again_at=_recheck_at(disrupted))
+    update = _update(budget, status) if status != meta.status(budget) else []
+    return plan.plan_of(emits, update, again_at=_recheck_at(disrupted), waiting_on=_waiting(status, len(members)))
+
+
+def _waiting(status: Mapping[str, Any], members: int) -> Iterable[plan.Waiting]:
+    """What must happen before a pod may be evicted."""
+    if not members:
+        yield plan.Waiting("pods that its selector names")
+    elif not status["disruptionsAllowed"]:
+        missing = status["desiredHealthy"] + 1 - status["currentHealthy"]
+        yield plan.Waiting(f"{missing} more of its pods to be ready before one may be evicted")
 
 
 def _wanted(view: View, budget: meta.Obj, members: Sequence[meta.Obj]) -> tuple[int, int, bool]:

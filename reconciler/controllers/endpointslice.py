@@ -4,7 +4,7 @@ Upstream: pkg/controller/endpointslice and staging's endpointslice/reconciler.go
 left out, unless the Service publishes addresses that are not ready.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from reconciler.controllers import pods, serving, slices
@@ -28,7 +28,15 @@ def planned(view: View, key: meta.Key, now: float) -> plan.Plan:
     time = serving.trigger(one, members, present)
     frame = slices.Frame(one, _labels(one), {serving.TRIGGER_ANNOTATION: time} if time else {})
     names = pods.free_names(view, slices.SLICES, one, f"{meta.name(one)}-")
-    return plan.plan_of(slices.fitted(frame, groups, present, names))
+    return plan.plan_of(slices.fitted(frame, groups, present, names), waiting_on=_waiting(one, members))
+
+
+def _waiting(one: meta.Obj, members: Sequence[meta.Obj]) -> Iterable[plan.Waiting]:
+    """Why nobody answers for the Service."""
+    if not members:
+        yield plan.Waiting("pods that its selector names")
+    elif not service.publishes_not_ready(one) and not any(map(pod.is_ready, members)):
+        yield plan.Waiting(f"one of {len(members)} pods to become ready")
 
 
 def own_slices(view: View, key: meta.Key, manager: str) -> list[meta.Obj]:

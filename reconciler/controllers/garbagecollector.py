@@ -17,6 +17,7 @@ ORPHAN = "orphan"
 FOREGROUND = "foregroundDeletion"
 COLLECTED_VERBS = {"list", "watch", "delete"}
 IGNORED = {"events"}
+NAMED_MOST = 10
 
 Reference = Mapping[str, Any]
 
@@ -60,8 +61,12 @@ def _foreground(view: View, kind: Kind, obj: meta.Obj) -> plan.Plan:
     blocking = [(other, dependent) for other, dependent in _dependents(view, uid) if _blocks(dependent, uid)]
     if not blocking:
         return plan.plan_of([_without_finalizer(kind, obj, FOREGROUND)])
-    waiting = [plan.Waiting(f"{other.id} {meta.name(dependent)} to be deleted") for other, dependent in blocking[:10]]
-    return plan.plan_of(waiting_on=waiting)
+    return plan.plan_of(waiting_on=[plan.Waiting(_awaited(other, dependent)) for other, dependent in blocking[:NAMED_MOST]])
+
+
+def _awaited(kind: Kind, dependent: meta.Obj) -> str:
+    held = ", ".join(meta.finalizers(dependent)) if meta.is_deleting(dependent) else ""
+    return f"{kind.id} {meta.name(dependent)} to be deleted" + (f" (held by {held})" if held else "")
 
 
 def _collection(view: View, kind: Kind, obj: meta.Obj) -> plan.Plan:

@@ -3,6 +3,7 @@
 Upstream: pkg/controller/history. Equal templates share one revision; going back gives the old one the highest number.
 """
 
+import functools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from reconciler.controllers import claims
 from reconciler.kinds import workload
 from reconciler.kit import ids
-from reconciler.model import meta, plan
+from reconciler.model import errors, meta, plan
 from reconciler.model.view import View
 
 REVISIONS = "controllerrevisions.apps"
@@ -22,19 +23,25 @@ def known(view: View, owner: meta.Obj) -> claims.Claims:
     return claims.Claims(tuple(sorted(found.owned, key=_age)), found.actions)
 
 
-def present(owner: meta.Obj, revisions: Sequence[meta.Obj], hash_label: str) -> tuple[meta.Obj, tuple[plan.Action, ...]]:
-    """The revision of the owner's template, and what makes it exist with the highest number."""
+def present(kind: str, owner: meta.Obj, revisions: Sequence[meta.Obj], hash_label: str) -> tuple[meta.Obj, tuple[plan.Action, ...]]:
+    """The revision of the template of an owner of `kind`, and what makes it exist with the highest number."""
     data = _data(owner)
     equal = [one for one in revisions if one.get("data") == data]
     if not equal:
         made = _made(owner, data, _number(revisions[-1]) + 1 if revisions else 1, hash_label)
-        refusal = "its template is new"
-        return made, (plan.Create(kind=REVISIONS, body=made, why=refusal),)
+        return made, (plan.Create(kind=REVISIONS, body=made, why="its template is new", refused=functools.partial(_collided, kind, owner)),)
     newest = equal[-1]
     if newest is revisions[-1]:
         return newest, ()
     raised = {**newest, "revision": _number(revisions[-1]) + 1}
     return raised, (plan.Update(kind=REVISIONS, body=raised, why="its template is in use again"),)
+
+
+def _collided(kind: str, owner: meta.Obj, error: errors.StatusError) -> Iterable[plan.Action]:
+    """Somebody else's revision has the name: the next plan hashes another."""
+    if error.reason == "AlreadyExists":
+        body = meta.put(owner, ("status", "collisionCount"), workload.count(owner, "collisionCount") + 1)
+        yield plan.Update(kind=kind, body=body, subresource="status", why="the name of its revision is taken")
 
 
 def applied(owner: meta.Obj, revision: meta.Obj) -> meta.Obj:

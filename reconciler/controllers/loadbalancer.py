@@ -46,10 +46,11 @@ def of(facts: Facts) -> tuple[plan.Controller, ...]:
 
     def planned(view: View, key: meta.Key, now: float) -> plan.Plan:
         one = view.get(SERVICES, *key)
-        if one is None or meta.is_deleting(one) or not pool:
+        if one is None or meta.is_deleting(one):
             return plan.NOTHING
-        if not _is_ours(one):
-            return plan.plan_of(_status(one, [], "it has no load balancer of ours") if _is_abandoned(one, pool) else [])
+        if not pool or not _is_ours(one):
+            abandoned = _status(one, [], "it has no load balancer of ours") if _is_abandoned(one, pool) else []
+            return plan.plan_of(abandoned, waiting_on=_awaited(one))
         try:
             addresses = list(_addresses(view, one, pool))
         except Impossible as error:
@@ -71,6 +72,13 @@ def of(facts: Facts) -> tuple[plan.Controller, ...]:
 
 
 READS = frozenset({"namespaces"})
+
+
+def _awaited(one: meta.Obj) -> Iterable[plan.Waiting]:
+    """Who is to give an address to a load balancer that gets none here."""
+    if meta.spec(one).get("type") == "LoadBalancer" and not _held(one):
+        someone = meta.spec(one).get("loadBalancerClass") or "somebody: no loadBalancer.addresses are configured here"
+        yield plan.Waiting(f"an address from {someone}")
 
 
 def _is_ours(one: meta.Obj) -> bool:

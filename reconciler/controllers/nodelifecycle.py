@@ -43,7 +43,8 @@ def planned(view: View, key: meta.Key, now: float) -> plan.Plan:
             return _lost(view, one, status, now)
     changed = _labelled(_tainted(one, now))
     update = [] if changed is one else [plan.Update(kind=NODES, body=changed, why="its taints and labels follow its conditions")]
-    return plan.plan_of(update, again_at=stale_at if stale_at > now else now + GRACE_SECONDS)
+    waiting = [] if node.is_ready(one) else [plan.Waiting("the node to say that it is ready, and to renew its lease")]
+    return plan.plan_of(update, again_at=stale_at if stale_at > now else now + GRACE_SECONDS, waiting_on=waiting)
 
 
 def _last_sign(view: View, one: meta.Obj) -> float:

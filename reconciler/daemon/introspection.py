@@ -15,6 +15,7 @@ from reconciler.kit import clock as clocks
 from reconciler.loop import cache as caches
 from reconciler.loop import driver as drivers
 from reconciler.model import errors, meta, plan
+from reconciler.model.kind import Health
 from reconciler.model.view import NAMESPACE
 from reconciler.store import types
 
@@ -122,13 +123,11 @@ class Introspection:
 
     def explain(self, kind: str, namespace: str, name: str) -> dict[str, Any]:
         obj = self._object(kind, namespace, name)
-        health = self._cache.roster[kind].health(obj)
+        health = _leaving(obj) if meta.is_deleting(obj) else self._cache.roster[kind].health(obj)
         plans = [
             _explained(explanation, self._clock.now()) for driver in self._drivers for explanation in driver.find(kind, (namespace, name))
         ]
         notes = list(self._node.notes_on((namespace, name))) if self._node is not None and kind == "pods" else []
-        if meta.is_deleting(obj) and meta.finalizers(obj):
-            notes.append(f"being deleted, held by the finalizers {', '.join(meta.finalizers(obj))}")
         return {
             "object": _shown(kind, namespace, name),
             "health": {"state": health.state, "message": health.message},
@@ -196,6 +195,11 @@ class Introspection:
             await self._journal.snapshot(path)
         except OSError as error:
             raise errors.bad_request(f"{path}: {error.strerror or error}") from error
+
+
+def _leaving(obj: meta.Obj) -> Health:
+    held = f", held by the finalizers {', '.join(meta.finalizers(obj))}" if meta.finalizers(obj) else ""
+    return Health("Progressing", f"it is being deleted since {meta.meta(obj)['deletionTimestamp']}{held}")
 
 
 def _shown(kind: str, namespace: str, name: str) -> str:

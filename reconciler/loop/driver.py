@@ -201,8 +201,17 @@ class Driver:
         return None if deadline is None else deadline + self._clock.now() - self._clock.monotonic()
 
     def find(self, kind: str, key: meta.Key) -> list[Explanation]:
-        """An explanation from each controller that plans objects of `kind`."""
-        return [self.explain(name, key) for name, loop in self._loops.items() if loop.controller.kind == kind]
+        """An explanation from each controller that plans objects of `kind`, and from those of several kinds that have one."""
+        found = []
+        for name, loop in self._loops.items():
+            controller = loop.controller
+            if controller.kind == kind:
+                found.append(self.explain(name, key))
+            elif not controller.kind and (plan.EVERY_KIND in controller.follows or kind in controller.follows):
+                place = (f"{kind}/{key[0]}", key[1]) if plan.EVERY_KIND in controller.follows else key
+                shared = self.explain(name, place)
+                found += [shared] if shared.plan != plan.NOTHING else []
+        return found
 
     # What wakes a key.
 

@@ -40,7 +40,7 @@ def planned(view: View, key: meta.Key, now: float) -> plan.Plan:
         return plan.NOTHING
     claimed = claims.claim(view, owner, pods.PODS, daemonset.selector(owner))
     known = history.known(view, owner)
-    update, revising = history.present(owner, known.owned, targets.HASH_LABEL)
+    update, revising = history.present(SETS, owner, known.owned, targets.HASH_LABEL)
     placed = targets.by_node(claimed.owned)
     fits = targets.fitting(owner, view.by(NODES, NAMESPACE, ""))
     hash = history.hash_of(update, targets.HASH_LABEL)
@@ -49,7 +49,8 @@ def planned(view: View, key: meta.Key, now: float) -> plan.Plan:
         _manage(owner, fits, placed, work, now)
         if not work.nodes and not work.doomed and daemonset.update_strategy(owner) == "RollingUpdate":
             work.nodes, work.doomed = rolling.step(owner, fits, placed, hash, now)
-    status = _status_update(owner, _counted(owner, fits, placed, hash, now))
+    counted = _counted(owner, fits, placed, hash, now)
+    status = _status_update(owner, counted)
     return plan.plan_of(
         [*claimed.actions, *known.actions],
         revising,
@@ -58,7 +59,18 @@ def planned(view: View, key: meta.Key, now: float) -> plan.Plan:
         status,
         history.surplus(known.owned, _live(known.owned, update, claimed.owned), history.limit(owner)),
         again_at=_earliest(work.again_at, targets.next_available(owner, claimed.owned, now)),
+        waiting_on=_waiting(owner, counted),
     )
+
+
+def _waiting(owner: meta.Obj, counted: Mapping[str, Any]) -> Iterable[plan.Waiting]:
+    if late := counted.get("numberUnavailable", 0):
+        yield plan.Waiting(f"{late} pods of DaemonSet {meta.name(owner)} to become available")
+    old = counted["currentNumberScheduled"] - counted.get("updatedNumberScheduled", 0)
+    if old > 0 and daemonset.update_strategy(owner) == "OnDelete":
+        yield plan.Waiting(f"somebody to delete {old} pods of an older template")
+    if not counted["desiredNumberScheduled"]:
+        yield plan.Waiting("a node that its pods may run on")
 
 
 def _manage(owner: meta.Obj, fits: Mapping[str, targets.Fit], placed: Mapping[str, list[meta.Obj]], work: Work, now: float) -> None:

@@ -38,12 +38,14 @@ def _step(view: View, rollout: Rollout) -> None:
         if deployment.is_paused(rollout.deployment):
             revisions.clean_up(rollout)
         rollout.status = progress.counted(rollout)
+        rollout.waiting += progress.waiting(rollout, rollout.status)
         return
     if deployment.strategy(rollout.deployment) == "Recreate":
         _recreate(view, rollout)
     else:
         _roll(rollout)
     rollout.status = progress.judged(rollout)
+    rollout.waiting += progress.waiting(rollout, rollout.status)
 
 
 def _roll(rollout: Rollout) -> None:

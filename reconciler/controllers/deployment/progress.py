@@ -1,13 +1,13 @@
 """The status of a Deployment: counts, and the conditions Available, Progressing and ReplicaFailure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from reconciler.controllers.deployment.rollout import Rollout, dated
 from reconciler.kinds import deployment as deployments
 from reconciler.kinds import workload
 from reconciler.kit import clock as clocks
-from reconciler.model import conditions, meta
+from reconciler.model import conditions, meta, plan
 
 PROGRESSING = "Progressing"
 COMPLETE = "NewReplicaSetAvailable"
@@ -65,6 +65,16 @@ def judged(rollout: Rollout) -> dict[str, Any]:
     status["conditions"] = _with_failure(rollout, status["conditions"])
     _look_again(rollout, status)
     return status
+
+
+def waiting(rollout: Rollout, status: Mapping[str, Any]) -> Iterator[plan.Waiting]:
+    """What must happen before all its pods are of the newest template and available."""
+    if deployments.is_paused(rollout.deployment):
+        yield plan.Waiting("spec.paused to become false")
+    if missing := rollout.replicas - (status.get("availableReplicas") or 0):
+        yield plan.Waiting(f"{missing} of {rollout.replicas} pods to become available")
+    elif old := (status.get("replicas") or 0) - (status.get("updatedReplicas") or 0):
+        yield plan.Waiting(f"{old} pods of older templates to be replaced")
 
 
 def is_complete(rollout: Rollout, status: Mapping[str, Any]) -> bool:

@@ -290,8 +290,14 @@ class _Sync:
         yield from self._status_update(self._status())
 
     def _waiting(self) -> Iterable[plan.Waiting]:
-        if self.verdict is None and self.tally.active:
+        if self.verdict is not None:
+            return
+        if jobs.is_suspended(self.job):
+            yield plan.Waiting("spec.suspend to become false")
+        if self.tally.active:
             yield plan.Waiting(f"{len(self.tally.active)} pods of Job {meta.name(self.job)} to end")
+        elif self.due and not self.creates and not jobs.is_suspended(self.job):
+            yield plan.Waiting("its back-off to pass")
 
 
 def orphan_planned(view: View, key: meta.Key, now: float) -> plan.Plan:

@@ -59,11 +59,11 @@ def _named(view: View, claim: meta.Obj) -> plan.Plan:
     if meta.spec(volume).get("claimRef"):
         message = f'volume "{name}" already bound to a different claim.'
         by_user = names.BOUND_BY_CONTROLLER not in meta.annotations(claim)
-        return plan.plan_of([_emit(claim, "FailedBinding", message, "Warning")] if by_user else [], _pending(claim))
+        emits = [_emit(claim, "FailedBinding", message, "Warning")] if by_user else []
+        return plan.plan_of(emits, _pending(claim), waiting_on=[plan.Waiting(f"volume {name}, which is bound to another claim")])
     if why := matching.mismatch(volume, claim):
-        return plan.plan_of(
-            [_emit(claim, "VolumeMismatch", f'Cannot bind to requested volume "{name}": {why}', "Warning")], _pending(claim)
-        )
+        mismatch = _emit(claim, "VolumeMismatch", f'Cannot bind to requested volume "{name}": {why}', "Warning")
+        return plan.plan_of([mismatch], _pending(claim), waiting_on=[plan.Waiting(f"volume {name} to fit: {why}")])
     return _bind(volume, claim)
 
 

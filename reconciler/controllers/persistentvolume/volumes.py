@@ -24,7 +24,7 @@ def planned(view: View, key: meta.Key, now: float) -> plan.Plan:
         return plan.NOTHING
     reference = meta.spec(volume).get("claimRef")
     if not reference or not reference.get("uid"):
-        return plan.plan_of(_phase(volume, "Available", now))
+        return plan.plan_of(_phase(volume, "Available", now), waiting_on=[plan.Waiting("a claim that it fits")])
     claim = view.get(names.CLAIMS, str(reference.get("namespace", "")), str(reference.get("name", "")))
     if claim is None or meta.uid(claim) != reference["uid"]:
         return _released(volume, now)
@@ -53,13 +53,16 @@ def _claimed(volume: meta.Obj, claim: meta.Obj) -> plan.Plan:
 def _released(volume: meta.Obj, now: float) -> plan.Plan:
     if volumes.phase(volume) not in ("Released", "Failed"):
         return plan.plan_of(_phase(volume, "Released", now))
-    if volumes.phase(volume) == "Failed" or meta.is_deleting(volume):
+    if meta.is_deleting(volume):
         return plan.NOTHING
+    if volumes.phase(volume) == "Failed":
+        return plan.plan_of(waiting_on=[plan.Waiting(f"somebody to reclaim it: {meta.status(volume).get('message')}")])
     if _policy(volume) == "Recycle":
         return _failed(volume, "VolumeFailedRecycle", RECYCLE_FAILED, now)
     if _policy(volume) == "Delete" and (why := _not_deletable(volume)):
         return _failed(volume, "VolumeFailedDelete", why, now)
-    return plan.NOTHING
+    someone = "whoever made it to delete it" if _policy(volume) == "Delete" else "somebody to reclaim it: its reclaim policy is Retain"
+    return plan.plan_of(waiting_on=[plan.Waiting(someone)])
 
 
 def _not_deletable(volume: meta.Obj) -> str:
