@@ -1,4 +1,4 @@
-"""`reconciler diff`: what applying a folder would change, judged by the server itself.
+"""`reconciler diff`: what applying a folder would change, judged by the server itself; or what changed since then.
 
 Every document is applied as a dry run under the folder's own manager, so defaults, admission and other writers'
 fields are taken into account; nothing is written. Exit code 0: nothing would change, 1: something would, 2: problems.
@@ -12,7 +12,7 @@ import urllib.parse
 from typing import TYPE_CHECKING, Any
 
 from reconciler.cli import connection as connections
-from reconciler.cli import main
+from reconciler.cli import main, moments
 
 if TYPE_CHECKING:
     from reconciler.gitops import load, wanted
@@ -22,6 +22,7 @@ MANAGER = "reconciler-gitops"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", nargs="?", type=pathlib.Path, metavar="FOLDER", help="default: the folder that the server follows")
+    moments.add_option(parser, purpose="instead of a folder, what is otherwise now than it was then")
     connections.add_options(parser)
 
 
@@ -30,6 +31,8 @@ def run(arguments: argparse.Namespace) -> int:
     from reconciler.foresight import check
 
     server = connections.Connection(arguments)
+    if arguments.at:
+        return _since(server, arguments)
     folder = arguments.folder or _followed(server)
     if not folder.is_dir():
         raise main.Refused(f"{folder}: not a folder")
@@ -47,6 +50,24 @@ def run(arguments: argparse.Namespace) -> int:
     for problem in problems:
         print(problem, file=sys.stderr)
     return 2 if problems else 1 if changes else 0
+
+
+def _since(server: connections.Connection, arguments: argparse.Namespace) -> int:
+    from reconciler.gitops import diff
+
+    if arguments.folder is not None:
+        raise main.Refused("a folder is compared with what is there now: leave out one of the two")
+    answer = server.json(f"/reconciler/past/changes/{moments.revision(server, arguments.at)}")
+    changes = 0
+    for one in answer["changes"]:
+        shown = one["after"] or one["before"]
+        place = "/".join(part for part in (shown["metadata"].get("namespace"), shown["metadata"]["name"]) if part)
+        lines = diff.lines(f"{shown.get('kind', one['kind'])} {place}", one["before"], one["after"])
+        changes += len(lines)
+        sys.stdout.writelines(line + "\n" for line in lines)
+    if answer["more"]:
+        print(f"{answer['more']} more objects are otherwise", file=sys.stderr)
+    return 1 if changes else 0
 
 
 def _followed(server: connections.Connection) -> pathlib.Path:

@@ -7,7 +7,7 @@ import urllib.parse
 from typing import Any
 
 from reconciler.cli import connection as connections
-from reconciler.cli import documents, main, tables
+from reconciler.cli import documents, main, moments, tables
 
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 
@@ -18,6 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-A", "--all-namespaces", action="store_true")
     parser.add_argument("-l", "--selector", default="", help="label selector")
     parser.add_argument("-w", "--watch", action="store_true", help="go on printing what changes")
+    moments.add_option(parser)
     connections.add_options(parser, namespace=True)
 
 
@@ -25,12 +26,15 @@ def run(arguments: argparse.Namespace) -> int:
     server = connections.Connection(arguments)
     namespace = None if arguments.all_namespaces else arguments.namespace or "default"
     kinds, names = _wanted(arguments.what)
+    if arguments.at and arguments.watch:
+        raise main.Refused("--at looks back and --watch ahead: choose one")
+    arguments.revision = moments.revision(server, arguments.at) if arguments.at else 0
     chosen = [resource for word in kinds for resource in connections.resources(server, word)]
     if arguments.output in ("yaml", "json", "name"):
         return _objects(server, chosen, names, namespace, arguments)
     printed = 0
     for resource in chosen:
-        for path in _paths(resource, names, namespace, arguments.selector):
+        for path in _paths(resource, names, namespace, arguments):
             table = server.json(path, accept=TABLE)
             printed += _print_table(table, resource, arguments, prefix=len(chosen) > 1, first=printed == 0)
     if not printed and not arguments.watch:
@@ -49,9 +53,24 @@ def _wanted(words: list[str]) -> tuple[list[str], list[str]]:
     return words[0].split(","), words[1:]
 
 
-def _paths(resource: connections.Resource, names: list[str], namespace: str | None, selector: str) -> list[str]:
-    query = "?" + urllib.parse.urlencode({"labelSelector": selector}) if selector else ""
+def _paths(resource: connections.Resource, names: list[str], namespace: str | None, arguments: argparse.Namespace) -> list[str]:
+    if arguments.revision:
+        return [past_path(resource, namespace, arguments.revision, name, arguments.selector) for name in names or [""]]
+    query = "?" + urllib.parse.urlencode({"labelSelector": arguments.selector}) if arguments.selector else ""
     return [resource.path(namespace, name) for name in names] or [resource.path(namespace) + query]
+
+
+def past_path(resource: connections.Resource, namespace: str | None, revision: int, name: str = "", selector: str = "") -> str:
+    """Where the objects are as they were at a revision: single ones, too, are listed."""
+    query = {"resourceVersion": str(revision), "resourceVersionMatch": "Exact", "labelSelector": selector}
+    query["fieldSelector"] = f"metadata.name={name}" if name else ""
+    return resource.path(namespace) + "?" + urllib.parse.urlencode({key: value for key, value in query.items() if value})
+
+
+def past(listing: dict[str, Any], resource: connections.Resource) -> list[dict[str, Any]]:
+    """The items of a list, which do not say what they are."""
+    version = f"{resource.group}/{resource.version}" if resource.group else resource.version
+    return [{"apiVersion": version, "kind": resource.kind, **item} for item in listing["items"]]
 
 
 def _print_table(table: dict[str, Any], resource: connections.Resource, arguments: argparse.Namespace, *, prefix: bool, first: bool) -> int:
@@ -80,11 +99,12 @@ def _objects(
 ) -> int:
     found: list[dict[str, Any]] = []
     for resource in chosen:
-        for path in _paths(resource, names, namespace, arguments.selector):
+        for path in _paths(resource, names, namespace, arguments):
             answer = server.json(path)
-            found += answer.get("items", [answer])
+            items = past(answer, resource) if arguments.revision else answer.get("items", [answer])
+            found += items
             if arguments.output == "name":
-                for obj in answer.get("items", [answer]):
+                for obj in items:
                     print(f"{resource.kind.lower()}{'.' + resource.group if resource.group else ''}/{obj['metadata']['name']}")
     if arguments.output == "name":
         return 0

@@ -99,7 +99,8 @@ class Config(pydantic.BaseModel):
     pod_range: Network = "10.244.0.0/16"
     node_ports: tuple[int, int] = (30000, 32767)
     cluster_domain: str = "cluster.local"
-    history_hours: float = pydantic.Field(24.0, gt=0)  # how long past revisions are kept
+    history_hours: float = pydantic.Field(24.0, gt=0)  # how long past revisions are kept,
+    history_mebibytes: int = pydantic.Field(64, ge=1)  # as long as they are not more than this
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @property

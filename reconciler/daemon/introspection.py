@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from reconciler import __version__
 from reconciler.client import usage
+from reconciler.daemon import hindsight
 from reconciler.kit import clock as clocks
 from reconciler.loop import cache as caches
 from reconciler.loop import driver as drivers
@@ -20,7 +21,6 @@ from reconciler.model.view import NAMESPACE
 from reconciler.store import types
 
 MAX_UNHEALTHY = 100
-MAX_LINKS = 50
 SHOWN_KINDS = ("deployments.apps", "statefulsets.apps", "daemonsets.apps", "replicasets.apps", "pods", "jobs.batch", "services", "nodes")
 
 
@@ -73,6 +73,7 @@ class Introspection:
         self._folder = folder
         self._notes = notes
         self._measuring = measuring
+        self._hindsight = hindsight.Hindsight(journal, cache)
         self.scheduler: Scheduler | None = None  # it starts last
         self._began = time.monotonic()
 
@@ -87,6 +88,8 @@ class Introspection:
                 return await self.why(kind, "" if namespace == "-" else namespace, name)
             case ("GET", "why", "pid", pid) if pid.isdecimal():
                 return await self.why_process(int(pid))
+            case ("GET", "past", *rest):
+                return await self._hindsight.answer(rest)
             case ("GET", "usage"):
                 return {"nodes": [_used(node) for source in self._measuring for node in await source.usage()]}
             case ("GET", "history", sync):
@@ -102,17 +105,9 @@ class Introspection:
         raise errors.StatusError(404, "NotFound", "the server could not find the requested resource")
 
     async def why(self, kind: str, namespace: str, name: str) -> dict[str, Any]:
-        """The object's last change of spec and its causes, newest first; then how it came to be, where that differs."""
         self._object(kind, namespace, name)
-        records = await self._journal.provenance(types.key_of(kind, namespace, name))
-        links: list[dict[str, Any]] = []
-        seen: set[int] = set()
-        for revision, _ in reversed(records):
-            for found, key, record in await self._journal.chain(revision):
-                if found not in seen and len(links) < MAX_LINKS:
-                    seen.add(found)
-                    links.append(_link(found, key, record))
-        return {"object": _shown(kind, namespace, name), "links": links}
+        links = await self._hindsight.links(types.key_of(kind, namespace, name))
+        return {"object": hindsight.shown(kind, namespace, name), "links": links}
 
     async def why_process(self, pid: int) -> dict[str, Any]:
         found = self._node.pod_of(pid) if self._node is not None else None
@@ -129,7 +124,7 @@ class Introspection:
         ]
         notes = list(self._node.notes_on((namespace, name))) if self._node is not None and kind == "pods" else []
         return {
-            "object": _shown(kind, namespace, name),
+            "object": hindsight.shown(kind, namespace, name),
             "health": {"state": health.state, "message": health.message},
             "plans": plans,
             "scheduling": list(self.scheduler.explain(obj)) if self.scheduler is not None and kind == "pods" else [],
@@ -150,7 +145,9 @@ class Introspection:
                     counts = kinds.setdefault(kind_id, {})
                     counts[health.state] = counts.get(health.state, 0) + 1
                     if health.state != "Healthy" and len(unhealthy) < MAX_UNHEALTHY:
-                        unhealthy.append({"object": _shown(kind_id, *meta.key(obj)), "state": health.state, "message": health.message})
+                        unhealthy.append(
+                            {"object": hindsight.shown(kind_id, *meta.key(obj)), "state": health.state, "message": health.message}
+                        )
         syncs = [dict(sync) for sync in self._folder.report()] if self._folder is not None else []
         return {
             "version": f"reconciler {__version__}",
@@ -200,21 +197,6 @@ class Introspection:
 def _leaving(obj: meta.Obj) -> Health:
     held = f", held by the finalizers {', '.join(meta.finalizers(obj))}" if meta.finalizers(obj) else ""
     return Health("Progressing", f"it is being deleted since {meta.meta(obj)['deletionTimestamp']}{held}")
-
-
-def _shown(kind: str, namespace: str, name: str) -> str:
-    return f"{kind} {namespace}/{name}" if namespace else f"{kind} {name}"
-
-
-def _link(revision: int, key: str, record: types.Provenance) -> dict[str, Any]:
-    kind, namespace, name = key.split("/", 2)
-    return {
-        "revision": revision,
-        "object": _shown(kind, namespace, name),
-        "actor": record.actor,
-        "why": record.why,
-        "source": record.source,
-    }
 
 
 def _used(node: usage.Node) -> dict[str, Any]:

@@ -155,7 +155,8 @@ class Daemon:
 
     async def _do_chores(self) -> None:
         """Housekeeping, with APScheduler. Neither it nor its import is needed in the first seconds."""
-        policy = autocompact.Policy(keep_seconds=self.config.history_hours * 3600)
+        keep_bytes = self.config.history_mebibytes << 20
+        policy = autocompact.Policy(keep_seconds=self.config.history_hours * 3600, keep_bytes=keep_bytes)
         history = autocompact.Autocompact(self.journal, self.clock, policy)
         await self.clock.sleep(CHORES_AFTER_SECONDS)
         timers = await asyncio.to_thread(importlib.import_module, "reconciler.daemon.timers")

@@ -29,6 +29,7 @@ LOG_BYTES = 8 << 20  # how long the log gets, roughly
 SAFE_SQLITE = (3, 51, 3)  # before it, a WAL reset could corrupt the file
 
 LOADED = ("revision", "form", "key", "created", "version", "value", "lease", "ttl_seconds", "spec")
+MOMENTS = "CREATE TABLE IF NOT EXISTS moment (revision INTEGER PRIMARY KEY, time REAL NOT NULL) STRICT"  # programs before it ignore it
 SCHEMA = """
 CREATE TABLE revision (
   revision INTEGER PRIMARY KEY, form INTEGER NOT NULL, key TEXT NOT NULL,
@@ -94,6 +95,8 @@ def open_file(folder: Path) -> apsw.Connection:
         if found == 0:
             _create(connection)
             sync(folder)  # with it goes the rollback journal of the creation, which must not come back
+        elif not connection.execute("SELECT 1 FROM sqlite_schema WHERE name='moment'").fetchone():
+            connection.execute(MOMENTS)
     except (apsw.CorruptError, apsw.NotADBError) as error:
         raise corrupt(folder / FILE, str(error)) from error
     return connection
@@ -102,6 +105,7 @@ def open_file(folder: Path) -> apsw.Connection:
 def _create(connection: apsw.Connection) -> None:
     with connection:
         connection.execute(SCHEMA)
+        connection.execute(MOMENTS)
         connection.execute(f"PRAGMA user_version={FORMAT}; PRAGMA application_id={APPLICATION_ID}")
 
 
@@ -202,6 +206,11 @@ def mark(connection: apsw.Connection, name: str, revision: int) -> None:
     connection.execute("UPDATE mark SET revision=? WHERE name=?", (revision, name))
 
 
+def note(connection: apsw.Connection, revision: int, time: float) -> None:
+    """Remember when a revision was made; see past.py."""
+    connection.execute("INSERT OR REPLACE INTO moment VALUES (?, ?)", (revision, time))
+
+
 def read(folder: Path, key: str, revision: int) -> Entry | None:
     """The key as durable writes had left it at `revision`."""
     found = _read(folder, "key = ?", (key,), revision)
@@ -245,6 +254,7 @@ def read_chain(folder: Path, revision: int, most: int) -> list[tuple[int, str, P
 def prune(connection: apsw.Connection, oldest: int, pruning: Pruning) -> None:
     with connection:
         mark(connection, "oldest", oldest)
+        connection.execute("DELETE FROM moment WHERE revision < (SELECT max(revision) FROM moment WHERE revision <= ?)", (oldest,))
         connection.executemany("UPDATE revision SET cause=? WHERE revision=?", ((cause, revision) for revision, cause in pruning.relink))
         connection.executemany(
             f"UPDATE revision SET form={Form.HUSK:d}, value=NULL WHERE revision=?",  # noqa: S608 (constant text)

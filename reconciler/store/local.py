@@ -11,7 +11,7 @@ import functools
 import logging
 import os
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,14 @@ import apsw
 
 from reconciler.kit import tasks
 from reconciler.kit.clock import Clock
-from reconciler.store import compaction, disk, lock, measures, mvcc, snapshot, watch, writer
+from reconciler.store import compaction, disk, lock, measures, mvcc, past, snapshot, watch, writer
 from reconciler.store.expiry import Expiry
 from reconciler.store.pipeline import Pipeline
 from reconciler.store.reserve import Reserve
 from reconciler.store.types import (
     Closed,
     Compacted,
+    Effect,
     Entry,
     FsyncFailed,
     Full,
@@ -101,7 +102,7 @@ class LocalJournal:
         self._connection = connection
         self._reserve = reserve
         callbacks = writer.Callbacks(self._pipeline.written, self._pipeline.refused, self._filled, self._broken, die)
-        self._writer = writer.Writer(self._folder, connection, reserve, callbacks)
+        self._writer = writer.Writer(self._folder, connection, reserve, callbacks, self._clock.now)
         self._pipeline.start(self._writer.submit)
         if not reserve.stocked:
             self._filled()
@@ -205,11 +206,14 @@ class LocalJournal:
             self._history_bytes = max(0, self._history_bytes - pruning.freed_bytes)
             measures.sizes(*await self._writer.call(disk.sizes))
 
-    async def provenance(self, key: str) -> tuple[tuple[int, Provenance], ...]:
+    async def provenance(self, key: str, revision: int = 0) -> tuple[tuple[int, Provenance], ...]:
         live = self._state.current.get(key)
-        if live is None:
-            return ()
-        found = [await self._chain(revision, 1) for revision in sorted({live.entry.create_revision, live.spec_revision})]
+        if revision:
+            self._require(revision)
+            origins = await asyncio.to_thread(past.origins, self._folder, key, revision)
+        else:
+            origins = tuple(sorted({live.entry.create_revision, live.spec_revision})) if live is not None else ()
+        found = [await self._chain(origin, 1) for origin in origins]
         return tuple((revision, record) for chain in found for revision, _, record in chain)
 
     async def chain(self, revision: int) -> tuple[tuple[int, str, Provenance], ...]:
@@ -224,6 +228,23 @@ class LocalJournal:
         if revision and len(found) < most:
             found += await asyncio.to_thread(disk.read_chain, self._folder, revision, most - len(found))
         return found
+
+    async def effects(self, source: str = "", revisions: Collection[int] = (), most: int = 1000) -> tuple[Effect, ...]:
+        volatile = [Effect(record.revision, record.key, record.provenance, False) for record in self._pipeline.ledger.records()]
+        return tuple(await asyncio.to_thread(past.caused, self._folder, volatile, source, revisions, most))
+
+    async def changes(self, prefix: str, revision: int) -> tuple[tuple[Entry, bool], ...]:
+        self._require(revision)
+        return tuple(await asyncio.to_thread(past.changes, self._folder, prefix, revision))
+
+    async def revision_at(self, time: float) -> int:
+        found = past.revision_at(await asyncio.to_thread(past.moments, self._folder), time, self._clock.now())
+        revision = self._state.revision if found is None else found
+        self._require(revision)
+        return revision
+
+    async def time_of(self, revision: int) -> float:
+        return past.time_of(await asyncio.to_thread(past.moments, self._folder), revision)
 
     async def snapshot(self, path: Path) -> None:
         await asyncio.to_thread(snapshot.take, self._folder, path)

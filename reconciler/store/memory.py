@@ -5,18 +5,20 @@ process. The past reaches as far back as the window of mvcc.py; who made a durab
 RECORDS of them. Nothing here takes time, so that a simulation depends on its clock and its seed alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from reconciler.kit import tasks
 from reconciler.kit.clock import Clock
-from reconciler.store import mvcc, watch
+from reconciler.store import mvcc, past, watch
 from reconciler.store.expiry import Expiry
-from reconciler.store.types import Compacted, Entry, FutureRevision, JournalError, Operation, Provenance, Range, Watch
+from reconciler.store.types import Compacted, Effect, Entry, FutureRevision, JournalError, Operation, Provenance, Range, Watch
 
 RECORDS = 1 << 18
 CHAIN = 256  # records that `chain` returns at most
+MOMENTS = 1 << 16
 
 
 class MemoryJournal:
@@ -31,7 +33,8 @@ class MemoryJournal:
         self._state = mvcc.State(lives, len(lives) + 1)
         self._oldest = self._state.revision
         self._hub = watch.Hub()
-        self._records: dict[int, tuple[str, Provenance]] = {}
+        self._records: dict[int, tuple[str, Provenance, bool]] = {}  # with whether it is essential
+        self._moments: deque[past.Moment] = deque(maxlen=MOMENTS)
         self._expiry = Expiry(clock, self.commit)
         self._leases = 0
         self._tasks = tasks.Tasks()
@@ -58,17 +61,25 @@ class MemoryJournal:
         if conflict is not None:
             raise conflict
         steps = mvcc.steps(mvcc.writes(operations, lookup), self._state.revision + 1, lookup)
+        if steps:
+            self._note(steps[0].change.revision)
         for step in steps:
             self._state.apply(step)
             change = step.change
             leases.follow(change)
             if step.durable:
-                self._records[change.revision] = (change.entry.key, provenance)
+                is_essential = step.live is None or step.live.spec_revision == change.revision
+                self._records[change.revision] = (change.entry.key, provenance, is_essential)
         while len(self._records) > RECORDS:
             del self._records[next(iter(self._records))]
         if steps:
             self._hub.publish([step.change for step in steps], self._state.revision)
         return tuple([step.change.entry for step in steps])
+
+    def _note(self, revision: int) -> None:
+        now = self._clock.now()
+        if not self._moments or abs(now - self._moments[-1][1]) >= past.SPACING_SECONDS:
+            self._moments.append((revision, now))
 
     async def get(self, key: str, revision: int = 0) -> Entry | None:
         if revision:
@@ -113,18 +124,45 @@ class MemoryJournal:
             self._oldest = revision
             self._state.forget(revision)
 
-    async def provenance(self, key: str) -> tuple[tuple[int, Provenance], ...]:
+    async def provenance(self, key: str, revision: int = 0) -> tuple[tuple[int, Provenance], ...]:
         live = self._state.current.get(key)
-        revisions = sorted({live.entry.create_revision, live.spec_revision}) if live else ()
+        revisions = sorted({live.entry.create_revision, live.spec_revision}) if live else []
+        if revision:
+            entry = await self.get(key, revision)
+            made = [one for one in self._records if entry and self._records[one][0] == key and entry.create_revision <= one <= revision]
+            revisions = sorted({*made[:1], *[one for one in made if self._records[one][2]][-1:]})
         return tuple((revision, self._records[revision][1]) for revision in revisions if revision in self._records)
 
     async def chain(self, revision: int) -> tuple[tuple[int, str, Provenance], ...]:
         found: list[tuple[int, str, Provenance]] = []
         while revision in self._records and len(found) < CHAIN:
-            key, record = self._records[revision]
+            key, record, _ = self._records[revision]
             found.append((revision, key, record))
             revision = record.cause
         return tuple(found)
+
+    async def effects(self, source: str = "", revisions: Collection[int] = (), most: int = 1000) -> tuple[Effect, ...]:
+        records = (Effect(revision, *record) for revision, record in self._records.items())
+        return tuple(past.effects(records, source, revisions, most))
+
+    async def changes(self, prefix: str, revision: int) -> tuple[tuple[Entry, bool], ...]:
+        self._require(revision)
+        found: dict[str, tuple[Entry, bool]] = {}
+        for change in self._state.changes(prefix, revision):
+            if change.entry.value is not None:
+                found[change.entry.key] = (change.entry, False)
+            elif change.entry.key in found:
+                found[change.entry.key] = (found[change.entry.key][0], True)
+        return tuple(found.values())
+
+    async def revision_at(self, time: float) -> int:
+        found = past.revision_at(self._moments, time, self._clock.now())
+        revision = self._state.revision if found is None else found
+        self._require(revision)
+        return revision
+
+    async def time_of(self, revision: int) -> float:
+        return past.time_of(self._moments, revision)
 
     async def snapshot(self, path: Path) -> None:
         raise JournalError("a journal in memory has no file to copy")

@@ -38,6 +38,9 @@ class Ledger:
     def get(self, revision: int) -> Record | None:
         return self._records.get(revision)
 
+    def records(self) -> tuple[Record, ...]:
+        return tuple(self._records.values())
+
     def drop(self, revision: int) -> None:
         """The write was given up before anybody saw it."""
         self._records.pop(revision, None)

@@ -13,7 +13,7 @@ Values are opaque bytes to the journal. A writer hands the decoded object along,
 decodes it again; readers get it back from `Entry.obj`, which is None for what was read from disk.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -91,6 +91,16 @@ class Change:
     @property
     def revision(self) -> int:
         return self.entry.mod_revision
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A write with its record. An essential one made, changed or removed an object; others measured, or wrote a status."""
+
+    revision: int
+    key: str
+    provenance: Provenance
+    is_essential: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,11 +215,32 @@ class Journal(Protocol):
     async def compact(self, revision: int) -> None:
         """Forget history below `revision`. Live objects and their provenance stay."""
 
-    async def provenance(self, key: str) -> tuple[tuple[int, Provenance], ...]:
-        """(revision, record) of the creation and the last spec change of a live key, oldest first."""
+    async def provenance(self, key: str, revision: int = 0) -> tuple[tuple[int, Provenance], ...]:
+        """(revision, record) of the creation and the last spec change of a key that lives (at `revision`), oldest first.
+
+        Raises Compacted, FutureRevision.
+        """
 
     async def chain(self, revision: int) -> tuple[tuple[int, str, Provenance], ...]:
         """(revision, key, record) of a write and of its causes, newest first, as far back as is kept."""
+
+    async def effects(self, source: str = "", revisions: Collection[int] = (), most: int = 1000) -> tuple[Effect, ...]:
+        """The essential ones of the writes whose source contains `source`, of `revisions`, and of what they caused, oldest first.
+
+        The cause of each is the essential one that led to it, 0 for the first.
+        """
+
+    async def changes(self, prefix: str, revision: int) -> tuple[tuple[Entry, bool], ...]:
+        """The last content of every key with `prefix` written after `revision`, and whether it was removed since.
+
+        Raises Compacted, FutureRevision.
+        """
+
+    async def revision_at(self, time: float) -> int:
+        """The newest revision made by `time` (seconds since the epoch), to about a second. Raises Compacted."""
+
+    async def time_of(self, revision: int) -> float:
+        """When a revision was made, in seconds since the epoch, to about a second; 0 where nobody knows."""
 
     async def snapshot(self, path: Path) -> None:
         """A consistent copy while writes go on."""

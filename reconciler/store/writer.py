@@ -22,7 +22,8 @@ from typing import Any
 
 import apsw
 
-from reconciler.store import disk, measures
+from reconciler.kit import clock as clocks
+from reconciler.store import disk, measures, past
 from reconciler.store.checkpoint import Checkpointer, out_of_space
 from reconciler.store.mvcc import Step
 from reconciler.store.provenance import Record
@@ -80,10 +81,19 @@ class Callbacks:
 
 
 class Writer:
-    def __init__(self, folder: Path, connection: apsw.Connection, reserve: Reserve, callbacks: Callbacks) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        connection: apsw.Connection,
+        reserve: Reserve,
+        callbacks: Callbacks,
+        now: Callable[[], float] = clocks.SystemClock().now,
+    ) -> None:
         self._connection = connection
         self._reserve = reserve
         self._callbacks = callbacks
+        self._now = now
+        self._noted_at = float("-inf")  # when the last moment was
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[Sequence[Commit] | Call | None] = SimpleQueue()
         self._backlog: deque[Commit | Call | None] = deque()
@@ -166,12 +176,18 @@ class Writer:
     def _append(self, group: list[Commit]) -> None:
         rows = [row for commit in group for row in commit.rows]
         reserve = max(commit.reserve for commit in group)
-        if not reserve:
+        now, first = self._now(), next((row[0] for row in rows if row[1] != disk.Form.HUSK), 0)
+        is_moment = first and abs(now - self._noted_at) >= past.SPACING_SECONDS
+        if not reserve and not is_moment:
             disk.append(self._connection, rows)
             return
         with self._connection:
             disk.append(self._connection, rows)
-            disk.mark(self._connection, "reserved", reserve)
+            if reserve:
+                disk.mark(self._connection, "reserved", reserve)
+            if is_moment:
+                disk.note(self._connection, first, now)
+        self._noted_at = now if is_moment else self._noted_at
 
     def _attempt(self, work: Callable[[], Any], *, essential: bool) -> Any:
         """Do `work`, and where it is `essential` once more after making room for it. Raises Full, FsyncFailed."""

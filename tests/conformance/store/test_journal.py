@@ -334,3 +334,51 @@ async def test_snapshots_are_taken_while_writes_go_on(journal: Journal, tmp_path
 
     await asyncio.gather(write(), journal.snapshot(tmp_path / "snapshot"))
     assert (tmp_path / "snapshot").stat().st_size > 0
+
+
+async def test_the_past_has_times(journal: Journal) -> None:
+    began = SystemClock().now()
+    entry = await put(journal, "a", b"1")
+    assert began <= await journal.time_of(entry.mod_revision) <= SystemClock().now()
+    assert await journal.revision_at(began - 3600) < entry.mod_revision
+    assert await journal.revision_at(SystemClock().now() + 3600) == journal.revision
+
+
+async def test_the_last_contents_since_a_revision(journal: Journal) -> None:
+    await put(journal, "events/old", b"1")
+    since = journal.revision
+    await put(journal, "events/a", b"1")
+    await put(journal, "events/b", b"1")
+    await put(journal, "events/a", b"2")
+    await put(journal, "pods/a", b"1")
+    await commit(journal, Remove("events/b"))
+    found = {entry.key: (entry.value, gone) for entry, gone in await journal.changes("events/", since)}
+    assert found == {"events/a": (b"2", False), "events/b": (b"1", True)}
+
+
+async def test_what_a_source_caused(journal: Journal) -> None:
+    web = Provenance("gitops/default", "it changed", 0, "web.yaml:1 (commit abc)")
+    (made,) = await journal.commit([Put("deployments/web", b"")], web)
+    status = Provenance("controller/a", "status", made.mod_revision)
+    (told,) = await journal.commit([Put("deployments/web", b"1", spec_changed=False)], status)
+    (pod,) = await journal.commit([Put("pods/web", b"")], Provenance("controller/b", "too few", told.mod_revision))
+    await put(journal, "other", b"")
+    found = await journal.effects("commit abc")
+    assert [(one.revision, one.key, one.provenance.cause) for one in found] == [
+        (made.mod_revision, "deployments/web", 0),
+        (pod.mod_revision, "pods/web", made.mod_revision),
+    ]
+    assert [one.key for one in await journal.effects(revisions=[told.mod_revision])] == ["pods/web"]
+    assert await journal.effects("commit abcd") == ()
+
+
+async def test_why_an_object_was_as_it_was(journal: Journal) -> None:
+    first, second = Provenance("user/a", "first"), Provenance("user/a", "second")
+    (made,) = await journal.commit([Put("a", b"1")], first)
+    then = journal.revision
+    (changed,) = await journal.commit([Put("a", b"2")], second)
+    assert await journal.provenance("a", then) == ((made.mod_revision, first),)
+    assert await journal.provenance("a") == ((made.mod_revision, first), (changed.mod_revision, second))
+    await commit(journal, Remove("a"))
+    assert await journal.provenance("a", changed.mod_revision) == ((made.mod_revision, first), (changed.mod_revision, second))
+    assert await journal.provenance("a", journal.revision) == ()
