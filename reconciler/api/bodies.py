@@ -29,8 +29,10 @@ UNKNOWN_FORMAT = (
     "the body of the request was in an unknown format - accepted media types include:"
     " application/json, application/yaml, application/vnd.kubernetes.protobuf"
 )
-
-
+CUSTOM_PATCHES = (
+    "the body of the request was in an unknown format - accepted media types include:"
+    " application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
+)
 REPEATS = "yaml: unmarshal errors:\n  "  # before what strict reading of YAML complains of, one a line
 _TCHARS = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _MEDIA_TYPE = re.compile(rf'\s*({_TCHARS}/{_TCHARS})\s*(;\s*{_TCHARS}\s*=\s*({_TCHARS}|"[^"]*")\s*)*;?\s*')
@@ -60,9 +62,11 @@ def media_type(content_type: str) -> str:
     return match[1].lower() if match else ""
 
 
-def patch_type_of(content_type: str) -> str:
-    """ "json", "merge", "strategic" or "apply". Raises StatusError 415."""
+def patch_type_of(content_type: str, *, is_custom: bool = False) -> str:
+    """ "json", "merge", "strategic" (of which custom resources know nothing) or "apply". Raises StatusError 415."""
     found = PATCH_TYPES.get(content_type.split(";", 1)[0])
+    if is_custom and found in (None, "strategic"):
+        raise unsupported(CUSTOM_PATCHES)
     if found is None:
         raise unsupported("415: Unsupported Media Type", {})
     return found

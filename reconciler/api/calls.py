@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from reconciler.model import errors, meta
+from reconciler.model import decode, errors, meta
 from reconciler.model.kind import Kind, Version
 from reconciler.model.plan import Propagation
 from reconciler.store.types import Check, Provenance
@@ -42,7 +42,7 @@ class Call:
     guard: Check | None = None  # another object that must be unchanged for this to take effect
     options: Mapping[str, Any] = field(default_factory=dict)  # the request's own, as admission is shown them
     warnings: list[str] = field(default_factory=list)  # what Warning headers tell the caller
-    emptied: list[tuple[str, ...]] = field(default_factory=list)  # lists that the body holds empty, though stored as null
+    emptied: list[decode.Emptied] = field(default_factory=list)  # what the body holds empty, and is not stored
 
     def warn(self, text: str) -> None:
         if text not in self.warnings and len(self.warnings) < WARNINGS_MOST:

@@ -161,9 +161,10 @@ class Chain:
         if route.name and not route.subresource and allowed == ("create",):
             raise requests.no_such_resource()
         if verb == "watch" and verb not in allowed:
-            details = {"kind": route.kind.plural}
-            message = f'watch is not supported on resources of kind "{route.kind.plural}"'
-            raise errors.StatusError(405, "MethodNotAllowed", message, details=details)
+            request[WARNINGS] = [route.version.deprecation] if route.version.deprecation else []
+            raise _unsupported(route, verb)
+        if route.kind.custom and route.subresource and verb not in allowed:
+            raise _unsupported(route, verb)
         if verb not in allowed or (verb == "create" and bool(route.name) != bool(route.subresource)):
             raise requests.no_such_method()
         if route.kind.namespaced and not route.namespace and verb not in ("list", "watch"):
@@ -230,7 +231,8 @@ class Chain:
             case ["apis", group]:
                 return documents.discovery.group(group) or self._external_group(group)
             case ["apis", group, version] if group in documents.router.groups:
-                return documents.discovery.resources(group, version) or _refuse_version()
+                found = documents.discovery.resources(group, version)
+                return _refuse_version() if found is None and documents.discovery.is_built_in(group) else found
             case ["openapi", "v2"]:
                 if openapi_protobuf.MEDIA in accept:
                     return Answer(200, documents.openapi.v2_protobuf, content_type=openapi_protobuf.ANSWERED_AS)
@@ -292,6 +294,11 @@ def _verb(method: str, route: requests.Route, query: options.Query) -> str:
     if verb is None or (verb in ("update", "patch") and not route.name):
         raise requests.no_such_method()
     return verb
+
+
+def _unsupported(route: requests.Route, verb: str) -> errors.StatusError:
+    details = {**({"group": route.kind.group} if route.kind.group else {}), "kind": route.kind.plural}
+    return errors.StatusError(405, "MethodNotAllowed", f'{verb} is not supported on resources of kind "{route.kind.id}"', details=details)
 
 
 def _sub_verbs(route: requests.Route) -> tuple[str, ...]:

@@ -45,6 +45,8 @@ class Decoder:
         """What a patch made of `live`. Raises StatusError 422 where it is no valid object, as `refused` words it."""
         if not isinstance(obj, Mapping):
             raise errors.bad_request(f"a patch must leave an object, not {envelope.json_type(obj)}")
+        if call.kind.custom:
+            self._keeps_version(call, obj)
         try:
             identified = self._identified(call, obj)
         except errors.StatusError as error:
@@ -59,6 +61,14 @@ class Decoder:
         self._complain(call, complaints)
         placed = self._placed(call, typed)
         return placed if _is_same_beside_status(placed, live) else call.version.default(placed)
+
+    def _keeps_version(self, call: Call, obj: Mapping[str, Any]) -> None:
+        """Raises StatusError 422 for a patch that makes a custom resource one of a version without a schema."""
+        wanted, api_version = call.kind.api_version(call.version.name), obj.get("apiVersion")
+        if isinstance(api_version, str) and api_version != wanted:
+            complain(call, [f'unknown field "{name}"' for name in sorted(obj.keys() - {"apiVersion", "kind", "metadata"})])
+            refused = errors.invalid("apiVersion", api_version, f"must be {wanted}")
+            raise errors.invalid_object(call.kind.kind, call.kind.group, call.name, [refused])
 
     def typed(self, call: Call, body: Mapping[str, Any], duplicates: Sequence[str] = (), live: meta.Obj | None = None) -> dict[str, Any]:
         """`body` in canonical form; unknown and duplicate fields are dropped, warned of or refused."""
@@ -105,7 +115,22 @@ class Decoder:
             raise errors.bad_request(mismatch)
         if call.kind.custom:  # the schema's validation refuses it
             return {**body, "apiVersion": api_version, "kind": sent_kind}
+        if fault := self._fault_as(sent_version, sent_kind, body):
+            version = sent_version.rpartition("/")[2]
+            raise errors.bad_request(f'{sent_kind} in version "{version}" cannot be handled as a {kind}: {fault}')
         raise errors.bad_request(envelope.mismatch(self.roster, call.kind, call.version.name, sent_version, sent_kind))
+
+    def _fault_as(self, api_version: str, kind: str, body: Mapping[str, Any]) -> str:
+        """Why `body` is not even what it says it is, which upstream looks at before what it should be."""
+        found = self.roster.of_object(api_version, kind)
+        version = found.version(api_version.rpartition("/")[2]) if found is not None and not found.custom else None
+        if version is None:
+            return ""
+        try:
+            decode.decode(self.schemas.of(version.schema), body)
+        except decode.DecodeError as error:
+            return str(error)
+        return ""
 
     def _placed(self, call: Call, obj: dict[str, Any]) -> dict[str, Any]:
         """`obj` with the name and namespace of the request, which it must not contradict."""

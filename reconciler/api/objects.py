@@ -35,7 +35,7 @@ from reconciler.api.auth import authorisation
 from reconciler.api.cache import Cache, Item
 from reconciler.api.calls import Call, DeleteOptions
 from reconciler.kit import clock, ids
-from reconciler.model import apply, errors, gostruct, meta, metadata
+from reconciler.model import apply, decode, errors, gostruct, meta, metadata
 from reconciler.model.kind import Kind
 from reconciler.store import types
 
@@ -346,9 +346,9 @@ class Objects:
     def _validate(self, call: Call, obj: meta.Obj, old: meta.Obj | None, own: meta.Obj | None = None) -> None:
         """Raises StatusError 422; `own` is `obj` in the caller's version, where that is at hand."""
         kind = call.kind
-        refused = metadata.refused(kind, obj, old, call.subresource)
-        if old is None or call.subresource or not identity.shares_content(obj, old):
-            refused += _rules(kind, call.subresource)(obj, old)
+        refused = _refused(call, obj, old)
+        if refused and call.emptied and call.is_hub:  # upstream tells empty lists from unset ones
+            refused = _refused(call, decode.refilled(obj, call.emptied), old) or refused
         if call.version.validate is not None:
             shown = call.version.from_hub(old) if old is not None else None
             more, warnings = call.version.validate(call.version.from_hub(obj) if own is None else own, shown, call.subresource)
@@ -374,6 +374,13 @@ class Objects:
 
     def _current(self, call: Call) -> Item | None:
         return self.cache.get(call.kind.storage_id, call.namespace, call.name)
+
+
+def _refused(call: Call, obj: meta.Obj, old: meta.Obj | None) -> list[errors.FieldError]:
+    refused = metadata.refused(call.kind, obj, old, call.subresource)
+    if old is None or call.subresource or not identity.shares_content(obj, old):
+        refused += _rules(call.kind, call.subresource)(obj, old)
+    return refused
 
 
 def _rules(kind: Kind, subresource: str) -> Callable[[meta.Obj, meta.Obj | None], Iterable[errors.FieldError]]:

@@ -18,7 +18,9 @@ class Owners:
         return _owned(call, obj, lambda sent: apply.track(self._form(call), None, sent, call.manager, now))
 
     def updated(self, call: Call, obj: meta.Obj, live: meta.Obj, now: str) -> meta.Obj:
-        """An update in the caller's version over the stored object `live`."""
+        """An update in the caller's version over the stored object `live`; nobody owns one of which that version shows only a part."""
+        if not call.is_hub and call.kind.conversions is None and call.version.prune is not None and call.version.prune(live)[1]:
+            return meta.without(obj, ("metadata", "managedFields"))
         return _owned(call, obj, lambda sent: apply.track(self._form(call), call.shown(live), sent, call.manager, now))
 
     def applied(self, call: Call, config: meta.Obj, live: meta.Obj | None, now: str, *, force: bool) -> meta.Obj:
@@ -40,8 +42,9 @@ class Owners:
 
 def _owned(call: Call, obj: meta.Obj, track: Callable[[meta.Obj], meta.Obj]) -> meta.Obj:
     """`obj` with the owners of what was sent: an empty list is owned, though it is stored as none."""
+    owned = [tuple(map(str, one.path)) for one in call.emptied if one.is_null and not any(isinstance(step, int) for step in one.path)]
     sent = obj
-    for path in call.emptied:
+    for path in owned:
         sent = meta.put(sent, path, [])
     tracked = track(sent)
-    return {**tracked, **{path[0]: obj[path[0]] for path in call.emptied}}
+    return {**tracked, **{path[0]: obj[path[0]] for path in owned}}

@@ -4,17 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from reconciler.api import decoding
+from reconciler.api import bodies, decoding
 from reconciler.api.calls import Call
 from reconciler.api.decoding import Decoder
 from reconciler.model import errors, govalue, meta
 from reconciler.model import patch as patches
 from reconciler.model.plan import PatchType
-
-NO_STRATEGIC = (
-    "the body of the request was in an unknown format - accepted media types include:"
-    " application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +35,7 @@ def patched(decoder: Decoder, call: Call, patch: Patch, live: meta.Obj) -> meta.
     if patch.type != "strategic":
         merged = plainly_patched(patch, shown, strict=call.field_validation != "Ignore")
     elif node is None:
-        raise errors.StatusError(415, "UnsupportedMediaType", NO_STRATEGIC)
+        raise bodies.unsupported(bodies.CUSTOM_PATCHES)
     else:
         merged = patches.strategic_patch(node, shown, patch.body)
 

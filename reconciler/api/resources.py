@@ -102,7 +102,7 @@ class Resources:
 
     async def patch(self, request: web.BaseRequest, route: requests.Route, user: User, query: options.Query) -> Answer:
         form = _form(request, route, query, many=False)
-        patch_type = bodies.patch_type_of(request.headers.get("Content-Type", ""))
+        patch_type = bodies.patch_type_of(request.headers.get("Content-Type", ""), is_custom=route.kind.custom)
         wanted = options.write(query, "Patch", apply=patch_type == "apply")
         call = self._call(request, route, user, "patch", wanted)
         body = bodies.parse_patch(await _read(request), patch_type)

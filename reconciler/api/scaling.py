@@ -16,7 +16,7 @@ from reconciler.model import apply, decode, errors, meta
 from reconciler.model import kind as kinds
 from reconciler.model import patch as patches
 from reconciler.model import scale as scales
-from reconciler.model.apply import fields, scale
+from reconciler.model.apply import fields, managed, scale
 from reconciler.model.kind import Subresource
 
 SHOWN = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
@@ -75,6 +75,8 @@ class Scaling:
                 raise call.conflict(MODIFIED)
             replicas = _replicas(call, made)
             entries = scale.parent(owners, meta.meta(made).get("managedFields") or [], version, paths)
+            if call.kind.custom:
+                entries = managed.in_map_order(entries)
             obj = meta.put(meta.put(current, sub.replicas_path, replicas), ("metadata", "managedFields"), entries)
             if not entries:
                 obj = {**meta.without(obj, ("metadata", "managedFields"))}

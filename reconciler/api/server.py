@@ -10,12 +10,13 @@ import logging
 import os
 import ssl
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web, web_protocol
+from aiohttp import http_exceptions, web, web_protocol
 
-from reconciler.api import bodies, chain, fairness, resources
+from reconciler.api import bodies, chain, fairness, requests, resources, wire
 from reconciler.api.aggregation import aggregator
 from reconciler.api.apiserver import ApiServer
 from reconciler.api.auth import authentication, certificates, kubeconfigs
@@ -68,6 +69,20 @@ class Connection(web_protocol.RequestHandler):
         super().connection_lost(exc)
         if not self._lost.done():
             self._lost.set_result(None)
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """The answer to what is no HTTP, or of a method that HTTP does not have: never worth a line in the log."""
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return super().handle_error(request, status, exc, message)
+        if isinstance(exc, http_exceptions.BadHttpMethod):
+            refused = requests.no_such_method()
+            response = web.Response(status=refused.code, body=wire.plain(refused.status()), content_type=wire.JSON)
+        else:
+            response = web.Response(status=status, text=f"{status} {HTTPStatus(status).phrase}")
+        response.force_close()
+        return response
 
     def lost(self) -> "asyncio.Future[None]":
         """Done once the client is gone."""

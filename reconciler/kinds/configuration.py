@@ -35,6 +35,10 @@ def secret_type(secret: meta.Obj) -> str:
     return str(secret.get("type") or "Opaque")
 
 
+def _type_cell(secret: meta.Obj) -> str:
+    return str(secret.get("type", ""))
+
+
 def is_immutable(obj: meta.Obj) -> bool:
     return bool(obj.get("immutable"))
 
@@ -135,7 +139,12 @@ KINDS = (
         versions=(Version(name="v1", schema="io.k8s.api.core.v1.Secret", default=default_secret),),
         validate=validate_secret,
         warn=warn_of_secret,
-        columns=(columns.NAME, columns.column("Type", secret_type, "@type"), columns.column("Data", _count, "@data"), columns.AGE),
+        columns=(
+            columns.NAME,
+            columns.column("Type", _type_cell, "@type"),
+            columns.column("Data", _count, "@data"),
+            columns.AGE,
+        ),
         selectable_fields={"type": secret_type},
         order=20,
     ),

@@ -251,9 +251,9 @@ def _placement(spec: Part) -> Iterator[FieldError]:
     if selector is not None:
         yield from scheduling.node_selector("spec.nodeSelector", selector)
         if len(selector.get("nodeSelectorTerms") or ()) != 1:
-            terms = [scheduling.internal_term(term) for term in selector.get("nodeSelectorTerms") or ()]
-            detail = "must have exactly one node selector term"
-            yield errors.invalid("spec.nodeSelector.nodeSelectorTerms", terms or None, detail)
+            terms = selector.get("nodeSelectorTerms")
+            shown = None if terms is None else [scheduling.internal_term(term) for term in terms]
+            yield errors.invalid("spec.nodeSelector.nodeSelectorTerms", shown, "must have exactly one node selector term")
     for name in ("allNodes", "perDeviceNodeSelection"):
         if spec.get(name) is False:
             yield errors.invalid(f"spec.{name}", False, "must be either unset or set to true")

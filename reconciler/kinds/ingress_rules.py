@@ -18,7 +18,7 @@ def ingress(obj: meta.Obj, old: meta.Obj | None) -> Iterator[FieldError]:
     spec = meta.spec(obj)
     rules, backend, chosen = spec.get("rules") or (), spec.get("defaultBackend"), spec.get("ingressClassName")
     if not rules and backend is None:
-        yield errors.invalid("spec", None, "either `defaultBackend` or `rules` must be specified")
+        yield errors.invalid("spec", spec.get("rules"), "either `defaultBackend` or `rules` must be specified")
     if backend is not None:
         yield from _backend("spec.defaultBackend", backend)
     for index, rule in enumerate(rules):

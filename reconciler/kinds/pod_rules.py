@@ -112,11 +112,7 @@ def validate_ephemeral_containers(pod: meta.Obj, old: meta.Obj | None) -> Iterat
 
 def _containers(pod: meta.Obj) -> Iterator[FieldError]:
     spec = meta.spec(pod)
-    for field in ("containers", "initContainers"):
-        for index, one in enumerate(spec.get(field) or ()):
-            image = one.get("image", "")
-            if image != image.strip():
-                yield errors.invalid(f"spec.{field}[{index}].image", image, "must not have leading or trailing whitespace")
+    yield from _images(spec)
     pages = {
         name
         for one in spec.get("containers") or ()
@@ -127,6 +123,14 @@ def _containers(pod: meta.Obj) -> Iterator[FieldError]:
     }
     if len(pages) > 1:
         yield errors.invalid("spec", {name: {} for name in sorted(pages)}, "must use a single hugepage size in a pod spec")
+
+
+def _images(spec: Mapping[str, Any]) -> Iterator[FieldError]:
+    for field in ("containers", "initContainers"):
+        for index, one in enumerate(spec.get(field) or ()):
+            image = one.get("image", "")
+            if image != image.strip():
+                yield errors.invalid(f"spec.{field}[{index}].image", image, "must not have leading or trailing whitespace")
 
 
 def _creation(pod: meta.Obj) -> Iterator[FieldError]:
@@ -148,6 +152,10 @@ def _update(pod: meta.Obj, old: meta.Obj) -> Iterator[FieldError]:
         if len(new_list) != len(old_list):
             yield errors.forbidden(f"spec.{field}", message)
             return
+    for field in ("containers", "initContainers"):  # looked at a second time, as upstream does
+        for index, one in enumerate(new_spec.get(field) or ()):
+            yield from check.required(f"spec.{field}[{index}].image", one.get("image"))
+    yield from _images(new_spec)
     yield from _deadline(new_spec.get("activeDeadlineSeconds"), old_spec.get("activeDeadlineSeconds"))
     yield from _tolerations(new_spec.get("tolerations") or (), old_spec.get("tolerations") or ())
     yield from _gates(new_spec, old_spec)

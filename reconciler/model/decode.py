@@ -11,7 +11,7 @@ are the JSON parser's business. Custom resources have no Go struct; they are pru
 import base64
 import binascii
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -24,6 +24,8 @@ from reconciler.model.schema import Node
 Trail = tuple["Trail | None", "Field | str | int"]
 Decoder = Callable[[Any, "Trail | None", "Findings"], Any]
 
+# Empty is something else than unset to the defaults of these: a list is never filled in that was sent, and then refused.
+DEFAULTED_UNLESS_SENT = frozenset({"HPAScalingRules.policies"})
 INTEGERS = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 SCALARS = {"string": "", "boolean": False, "integer": 0, "number": 0}
 
@@ -33,10 +35,19 @@ class DecodeError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Emptied:
+    """A list or map that was sent empty, which Go knows from an unset one and the canonical form does not."""
+
+    path: tuple[str | int, ...]
+    value: Any  # [] or {}
+    is_null: bool  # a list for which the canonical form has null, rather than nothing
+
+
+@dataclass(frozen=True, slots=True)
 class Decoded:
     obj: Any
     unknown: tuple[str, ...] = ()  # paths of dropped fields, such as spec.containers[0].imagee
-    emptied: tuple[tuple[str, ...], ...] = ()  # lists that were sent empty, and are null in the canonical form
+    emptied: tuple["Emptied", ...] = ()
 
 
 @dataclass(slots=True)
@@ -44,17 +55,14 @@ class Findings:
     """What one decoding comes across."""
 
     unknown: list[str] = field(default_factory=list)
-    emptied: list[tuple[str, ...]] = field(default_factory=list)
+    emptied: list[Emptied] = field(default_factory=list)
 
-    def note_emptied(self, trail: "Trail | None", name: str) -> None:
-        """Of a list in an item of another list nobody asks."""
-        names: tuple[str, ...] = (name,)
+    def note_emptied(self, trail: "Trail | None", known: "Field", value: Any) -> None:
+        steps: tuple[str | int, ...] = (known.name,)
         while trail is not None:
             trail, step = trail
-            if isinstance(step, int):
-                return
-            names = (step if isinstance(step, str) else step.name, *names)
-        self.emptied.append(names)
+            steps = (step.name if isinstance(step, Field) else step, *steps)
+        self.emptied.append(Emptied(steps, value, known.presence == "=" and value == []))
 
 
 @dataclass(slots=True)
@@ -96,6 +104,22 @@ def _rest(decode: Decoder, value: Mapping[str, Any], known: Mapping[str, Any], t
     return {**decode({name: item for name, item in value.items() if name not in known}, trail, found), **known}
 
 
+def refilled(obj: Any, emptied: Iterable[Emptied]) -> Any:
+    """`obj` with what was sent empty, wherever it still has the place for it."""
+    for one in emptied:
+        obj = _refilled(obj, one.path, one.value)
+    return obj
+
+
+def _refilled(obj: Any, path: tuple[str | int, ...], value: Any) -> Any:
+    step, rest = path[0], path[1:]
+    if isinstance(step, int):
+        return [*obj[:step], _refilled(obj[step], rest, value), *obj[step + 1 :]] if isinstance(obj, list) and step < len(obj) else obj
+    if not isinstance(obj, Mapping) or (rest and step not in obj) or (not rest and obj.get(step) is not None):
+        return obj
+    return {**obj, step: _refilled(obj[step], rest, value) if rest else value}
+
+
 def decoder(node: Node) -> Decoder:
     """The decoder of a definition, made once and kept on the node."""
     if node.decoder is None:
@@ -125,7 +149,9 @@ def _fields(node: Node) -> Mapping[str, Field]:
             _, presence, go_type, *embedded = shape.split(" ")
             steps = ".".join(one.split(":")[0] for one in embedded)
             keeps = presence in "*~" or (presence == "=" and (child.is_int_or_string or child.preserves_unknown or child.type == "string"))
-            made[name] = Field(name, node.name.rsplit(".", 1)[-1], presence, _qualified(go_type, package), steps, keeps)
+            owner = node.name.rsplit(".", 1)[-1]
+            keeps = keeps or f"{owner}.{name}" in DEFAULTED_UNLESS_SENT
+            made[name] = Field(name, owner, presence, _qualified(go_type, package), steps, keeps)
         for name, child in node.fields():
             if name in node.shape:
                 made[name].decode = _lazily(child, made[name].go_type)
@@ -171,8 +197,8 @@ def _struct_of(node: Node, go_type: str) -> Decoder:
                 decoded = known.decode(item, (trail, known), found)
                 if decoded or known.keeps_empty:
                     result[name] = decoded
-                elif known.presence == "=" and decoded == []:
-                    found.note_emptied(trail, name)
+                elif decoded == [] or (decoded == {} and known.go_type.startswith("map[")):
+                    found.note_emptied(trail, known, decoded)
         for known in always:
             if known.name not in result:
                 result[known.name] = known.zero
@@ -325,11 +351,16 @@ def _leniently_unpacked(packed: str) -> str:
     """Go accepts stray bits in the last character; anything else is refused with the position of the first fault."""
     alphabet = re.match(r"[A-Za-z0-9+/]*", packed)
     assert alphabet is not None
-    good, padding = alphabet.end(), len(packed) - alphabet.end()
-    if len(packed) % 4 == 0 and packed[good:] in ("", "=", "=="):
+    good, rest = alphabet.end(), packed[alphabet.end() :]
+    if len(packed) % 4 == 0 and rest in ("", "=", "=="):
         return base64.b64encode(base64.b64decode(packed)).decode()
-    fault = good if padding and packed[good] != "=" else min(good + padding, len(packed))
-    raise DecodeError(f"illegal base64 data at input byte {fault if good % 4 or padding else fault - fault % 4}")
+    if not rest:  # ends within a group of four
+        fault = good - good % 4
+    elif rest[0] != "=" or good % 4 < 2:
+        fault = good
+    else:  # after the padding
+        fault = good + (1 if good % 4 == 3 or not rest.startswith("==") else 2)
+    raise DecodeError(f"illegal base64 data at input byte {fault}")
 
 
 def _schema_or(*allowed: type) -> Decoder:

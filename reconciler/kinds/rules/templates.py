@@ -34,7 +34,7 @@ def _annotations(path: str, found: Mapping[str, str]) -> Iterator[FieldError]:
 
 def selected(path: str, made: Mapping[str, Any], selector: Selector) -> Iterator[FieldError]:
     """The template's labels must be what the selector selects."""
-    labels = (made.get("metadata") or {}).get("labels") or None
+    labels = (made.get("metadata") or {}).get("labels")
     if selector.nothing or (selector.requirements and not selector.matches(labels or {})):
         yield errors.invalid(f"{path}.metadata.labels", check.shown_labels(labels), MISMATCH)
 

@@ -92,6 +92,10 @@ def _made(writer: Writer, entry: Entry, sort_keys: bool) -> dict[str, Any]:
     return dict(sorted(made.items())) if sort_keys else made
 
 
+def in_map_order(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [dict(sorted(entry.items())) for entry in entries]
+
+
 def capped(managers: Managers) -> Managers:
     """At most MOST_UPDATERS updaters: the oldest of each version become one."""
     if len(managers) <= MOST_UPDATERS:

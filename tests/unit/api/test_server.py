@@ -85,6 +85,26 @@ async def test_bodies_and_headers_are_bounded(listening: server.HttpServer) -> N
             assert answer.status in (400, 431)
 
 
+@pytest.mark.parametrize(
+    ("sent", "code", "shown"),
+    [
+        ("FOO /api/v1/pods HTTP/1.1\r\nHost: x\r\n\r\n", 405, b'"reason":"MethodNotAllowed"'),
+        ("GET /api/v1/pods NONSENSE\r\n\r\n", 400, b"400 Bad Request"),
+        ("GET /api/v1/pods HTTP/1.1\r\nHost: x\r\nContent-Length: many\r\n\r\n", 400, b"400 Bad Request"),
+    ],
+)
+async def test_what_is_no_http_is_answered_and_not_logged(
+    listening: server.HttpServer, caplog: pytest.LogCaptureFixture, sent: str, code: int, shown: bytes
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", listening.port, ssl=trusting(listening))
+    writer.write(sent.encode())
+    answer = await asyncio.wait_for(reader.read(), 30)
+    writer.close()
+    assert answer.split(b" ")[1] == str(code).encode()
+    assert shown in answer
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 async def test_stopping_ends_watches(listening: server.HttpServer) -> None:
     context = kubeconfig.load(listening.kubeconfig).ssl_context()
     url = f"{listening.url}/api/v1/pods?watch=1&resourceVersion=1"

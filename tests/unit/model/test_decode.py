@@ -69,3 +69,22 @@ def test_what_was_sent_is_not_changed(pod: Node) -> None:
     body = spec(volumes=[], nope=1)
     decode.decode(pod, body)
     assert body == spec(volumes=[], nope=1)
+
+
+def test_what_was_sent_empty_can_be_put_back(pod: Node) -> None:
+    body = spec(nodeSelector={}, containers=[{"name": "c", "args": []}])
+    found = decode.decode(pod, body)
+    assert "args" not in found.obj["spec"]["containers"][0]
+    again = decode.refilled(found.obj, found.emptied)
+    assert (again["spec"]["nodeSelector"], again["spec"]["containers"][0]["args"]) == ({}, [])
+    moved = {**found.obj, "spec": {"containers": [], "nodeSelector": {"a": "b"}}}
+    assert decode.refilled(moved, found.emptied) == moved
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"), [("1", 0), ("abc", 0), ("abcde", 4), ("ab!d", 2), ("a===", 1), ("ab=", 3), ("ab=c", 3), ("ab==cd", 4), ("abc=d", 4)]
+)
+def test_base64_is_refused_where_go_stops(text: str, fault: int) -> None:
+    secret = schema.Schemas(definitions.load(), definitions.shapes()).of("io.k8s.api.core.v1.Secret")
+    with pytest.raises(decode.DecodeError, match=f"illegal base64 data at input byte {fault}$"):
+        decode.decode(secret, {"data": {"a": text}})
