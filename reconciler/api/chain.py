@@ -49,6 +49,10 @@ class Documents:
         self.openapi = openapi.OpenApi(roster, server.schemas.definitions, KUBERNETES, definitions.enums())
 
 
+    def is_built_in(self, group: str) -> bool:
+        return any(kind.group == group and not kind.custom for kind in self.roster)
+
+
 class Chain:
     """Serves requests; `address` is what discovery tells clients to talk to."""
 
@@ -231,8 +235,7 @@ class Chain:
             case ["apis", group]:
                 return documents.discovery.group(group) or self._external_group(group)
             case ["apis", group, version] if group in documents.router.groups:
-                found = documents.discovery.resources(group, version)
-                return _refuse_version() if found is None and documents.discovery.is_built_in(group) else found
+                return documents.discovery.resources(group, version) or (_refuse_version() if documents.is_built_in(group) else None)
             case ["openapi", "v2"]:
                 if openapi_protobuf.MEDIA in accept:
                     return Answer(200, documents.openapi.v2_protobuf, content_type=openapi_protobuf.ANSWERED_AS)

@@ -45,9 +45,6 @@ class Discovery:
     def group(self, name: str) -> dict[str, Any] | None:
         return {"kind": "APIGroup", "apiVersion": "v1", **self._group(name)} if name in self.groups else None
 
-    def is_built_in(self, group: str) -> bool:
-        return any(kind.group == group and not kind.custom for kind in self._roster)
-
     def resources(self, group: str, version: str) -> dict[str, Any] | None:
         """The APIResourceList of a group and version, None where it does not exist."""
         if version not in self._versions(group):

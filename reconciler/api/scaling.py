@@ -75,9 +75,8 @@ class Scaling:
                 raise call.conflict(MODIFIED)
             replicas = _replicas(call, made)
             entries = scale.parent(owners, meta.meta(made).get("managedFields") or [], version, paths)
-            if call.kind.custom:
-                entries = managed.in_map_order(entries)
-            obj = meta.put(meta.put(current, sub.replicas_path, replicas), ("metadata", "managedFields"), entries)
+            ordered = managed.in_map_order(entries) if call.kind.custom else entries
+            obj = meta.put(meta.put(current, sub.replicas_path, replicas), ("metadata", "managedFields"), ordered)
             if not entries:
                 obj = {**meta.without(obj, ("metadata", "managedFields"))}
             if (scales.at(current, sub.replicas_path) or 0) == replicas:
