@@ -48,7 +48,6 @@ class Documents:
         self.discovery = discovery.Discovery(roster, address)
         self.openapi = openapi.OpenApi(roster, server.schemas.definitions, KUBERNETES, definitions.enums())
 
-
     def is_built_in(self, group: str) -> bool:
         return any(kind.group == group and not kind.custom for kind in self.roster)
 
