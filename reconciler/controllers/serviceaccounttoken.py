@@ -1,13 +1,13 @@
 """Secrets of type service-account-token: bound to their account, deleted with it, dropped from it when they go.
 
-Upstream: pkg/controller/serviceaccount/tokens_controller.go. The token itself needs the server's key and is not made
-here; pods get theirs by projection.
+Upstream: pkg/controller/serviceaccount/tokens_controller.go. The token itself needs the server's key (signing.py); pods
+get theirs by projection.
 """
 
 import base64
 from collections.abc import Iterable
 
-from reconciler.controllers import Facts
+from reconciler.controllers import Facts, signing
 from reconciler.model import meta, plan
 from reconciler.model.view import NAMESPACE, View
 
@@ -34,7 +34,11 @@ def of(facts: Facts) -> tuple[plan.Controller, ...]:
             why = f"there is no ServiceAccount {name}"
             return plan.plan_of([plan.Delete(kind=SECRETS, namespace=key[0], name=key[1], uid=meta.uid(secret), why=why)])
         bound = _bound(secret, account, facts.root_ca)
-        return plan.NOTHING if bound == secret else plan.plan_of([plan.Update(kind=SECRETS, body=bound, why="it is not bound yet")])
+        if bound != secret:
+            return plan.plan_of([plan.Update(kind=SECRETS, body=bound, why="it is not bound yet")])
+        if (secret.get("data") or meta.EMPTY).get("token"):
+            return plan.NOTHING
+        return plan.plan_of([signing.IssueToken(*key, meta.uid(secret), name, why=f"it is to hold a token of ServiceAccount {name}")])
 
     return (plan.Controller(name="serviceaccount-token-controller", kind=SECRETS, plan=planned, follows={ACCOUNTS: _of_account}),)
 

@@ -1,7 +1,7 @@
-"""What the planners of certificate requests are told: what a request asks for, and what its sender may.
+"""What planners ask of those who hold the server's keys, and what they are told of certificate requests.
 
 Reading a request and judging a user are pure, but need what planners cannot have (x509, the roles); so an `Office` is
-handed to them. `Sign` is performed by whoever holds the authority's key.
+handed to them. `Sign` is performed by whoever holds the authority's key, `IssueToken` through the API.
 """
 
 from collections.abc import Mapping
@@ -47,3 +47,18 @@ class Sign:
     @property
     def kind(self) -> str:
         return "certificatesigningrequests.certificates.k8s.io"
+
+
+@dataclass(frozen=True, slots=True)
+class IssueToken:
+    """Put a token of the ServiceAccount `account` into the Secret `name`."""
+
+    namespace: str
+    name: str
+    uid: str
+    account: str
+    why: str
+
+    @property
+    def kind(self) -> str:
+        return "secrets"

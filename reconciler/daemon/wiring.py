@@ -14,7 +14,7 @@ from reconciler.api import apiserver, publishing, server
 from reconciler.client import protocol, usage
 from reconciler.daemon import announcing, exposition, heap, introspection, late_node, machine, narrator, office, prometheus
 from reconciler.daemon.config import Config, ConfigError
-from reconciler.foresight import measuring
+from reconciler.foresight import measuring, tokens
 from reconciler.gitops import fleet as gitops
 from reconciler.kit import clock as clocks
 from reconciler.kit import tasks
@@ -128,7 +128,7 @@ class Daemon:
             autoscaling=measured.memories,
             certificates=certificates,
         )
-        own = {**measured.performers(), **certificates.performers()}
+        own = {**measured.performers(), **certificates.performers(), **tokens.Tokens(manager).performers()}
         driver = self.driver("controller", "kube-controller-manager", own)
         measured.wakes(driver.wake)
         if reader is not None:

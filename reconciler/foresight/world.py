@@ -17,7 +17,7 @@ import orjson
 from reconciler import controllers, kinds
 from reconciler.api import apiserver
 from reconciler.client import protocol, usage
-from reconciler.foresight import measuring, observer
+from reconciler.foresight import measuring, observer, tokens
 from reconciler.gitops import agent as gitops
 from reconciler.kit import clock as clocks
 from reconciler.kit import ids, tasks
@@ -71,7 +71,9 @@ class World:
         self._tasks.start(self.cache.run(), "cache")
         await self.cache.synced()
         measured = measuring.Measuring(self.cache, self.clock, self.usage, None)
-        driver = self._driver("controller", "kube-controller-manager", measured.performers())
+        manager = "kube-controller-manager"
+        issued = tokens.Tokens(self.client(manager))
+        driver = self._driver("controller", manager, {**measured.performers(), **issued.performers()})
         measured.wakes(driver.wake)
         facts = controllers.Facts(root_ca=ROOT_CA, autoscaling=measured.memories)
         for controller in controllers.enabled(controllers.builtin(facts), ("*",)):

@@ -163,6 +163,8 @@ def action_lines(action: plan.Action, view: Snapshot) -> Iterator[str]:
             of = f" {action.subresource}" if action.subresource else ""
             yield f"patch {action.kind} {'/'.join(filter(None, (action.namespace, action.name)))}{of}: {action.why}"
             yield from (f"    {path} = {value}" for path, value in flat(action.patch).items())
+        case signing.IssueToken():
+            yield f"issue token of {action.account} into {action.namespace}/{action.name}: {action.why}"
         case signing.Sign():
             yield f"sign {action.name} for {action.seconds} s: {action.why}"
         case measures.Measure():
