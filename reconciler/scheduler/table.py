@@ -451,7 +451,8 @@ def _same_for_placement(old: meta.Obj, new: meta.Obj) -> bool:
     before, after = meta.status(old), meta.status(new)
     return (
         meta.labels(old) == meta.labels(new)
-        and meta.spec(old) == meta.spec(new)
+        and meta.spec(old).get("unschedulable") == meta.spec(new).get("unschedulable")
+        and meta.spec(old).get("taints") == meta.spec(new).get("taints")
         and before.get("allocatable") == after.get("allocatable")
         and before.get("capacity") == after.get("capacity")
         and before.get("images") == after.get("images")

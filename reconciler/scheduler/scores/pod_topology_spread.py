@@ -5,47 +5,67 @@ nodes. A constraint weighs by the logarithm of how many domains it has, so that 
 """
 
 import math
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from reconciler.scheduler import spreading
-from reconciler.scheduler.columns import MISSING, Floats, Ints, Mask, Rows
+from reconciler.scheduler.columns import MISSING, Codes, Floats, Ints, LabelColumn, Mask, Rows
 from reconciler.scheduler.rules import MAX_SCORE, Case, Scope, Score
 from reconciler.scheduler.shape import Spread
 
 IGNORED = -1  # the raw score of a node that lacks a topology key
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What of a constraint only nodes say; None where a mask would hold all rows."""
+
+    spread: Spread
+    codes: Codes
+    present: Mask | None  # rows with the topology key
+    counted: Mask | None  # rows whose pods count for their domain
+    column: LabelColumn
+
+
 def rate(case: Case, rows: Rows) -> Ints | None:
-    constraints = spreading.constraints(case, spreading.PREFERRED)
-    if not constraints:
+    parts, complete = case.once("spread score", lambda: _parts(case))
+    if not parts:
         return None
-    needs_all = bool(case.shape.preferred_spread) or not spreading.uses_system_defaults(case)
-    table = case.table
-    feasible = np.arange(table.size)[rows]
-    codes_of = [table.labels(one.topology_key).codes[: table.size] for one in constraints]
-    complete = np.logical_and.reduce([codes != MISSING for codes in codes_of]) if needs_all else None
-    ignored = np.zeros(len(feasible), dtype=np.bool_) if complete is None else ~complete[feasible]
+    feasible = np.arange(case.table.size)[rows] if isinstance(rows, slice) else rows
+    ignored = None if complete is None else ~complete[feasible]
     total: Floats = np.zeros(len(feasible), dtype=np.float64)
-    for one, codes in zip(constraints, codes_of, strict=True):
-        here = codes[feasible]
-        counts = table.census.count((one.pods,), live_only=True)[: table.size]
-        if one.topology_key == spreading.HOSTNAME:
+    for part in parts:
+        counts = case.table.census.count((part.spread.pods,), live_only=True)[: case.table.size]
+        if part.spread.topology_key == spreading.HOSTNAME:
             found: Floats = counts[feasible].astype(np.float64)
-            domains = len(feasible) - int(ignored.sum())
+            domains = len(feasible) if ignored is None else len(feasible) - int(ignored.sum())
         else:
-            found = table.labels(one.topology_key).sums(_counted(case, one, counts, complete))[here]
-            domains = int(np.count_nonzero(np.bincount(here[~ignored])))  # nodes without the key count as one
-        total += np.where(here != MISSING, found * math.log(domains + 2) + (one.max_skew - 1), 0.0)
-    return np.where(ignored, IGNORED, np.floor(total + 0.5)).astype(np.int64)
+            here = part.codes[feasible]
+            found = part.column.sums(counts if part.counted is None else np.where(part.counted, counts, 0))[here]
+            domains = int(np.count_nonzero(np.bincount(here if ignored is None else here[~ignored])))  # no key counts as one
+        found = found * math.log(domains + 2) + (part.spread.max_skew - 1)
+        total += found if part.present is None else np.where(part.present[feasible], found, 0.0)
+    rounded = np.floor(total + 0.5).astype(np.int64)
+    return rounded if ignored is None else np.where(ignored, IGNORED, rounded)
 
 
-def _counted(case: Case, one: Spread, counts: Any, complete: Mask | None) -> Any:
-    eligible = spreading.included(case, one)
-    if complete is not None:
-        eligible = complete if eligible is None else eligible & complete
-    return counts if eligible is None else np.where(eligible, counts, 0)
+def _parts(case: Case) -> tuple[list[_Part], Mask | None]:
+    """The constraints that can make a difference, and which rows have the keys of all, where they must; None for all rows."""
+    table, size = case.table, case.table.size
+    parts = []
+    for one in spreading.constraints(case, spreading.PREFERRED):
+        column = table.labels(one.topology_key)
+        codes = column.codes[:size]
+        present = codes != MISSING
+        parts.append(_Part(one, codes, None if present.all() else present, spreading.included(case, one), column))
+    if not case.shape.preferred_spread and spreading.uses_system_defaults(case):
+        return [part for part in parts if part.present is None or part.present.any()], None
+    masks = [part.present for part in parts if part.present is not None]
+    if not masks:
+        return parts, None
+    complete: Mask = np.logical_and.reduce(masks)
+    return [replace(part, counted=complete if part.counted is None else part.counted & complete) for part in parts], complete
 
 
 def normalise(raw: Ints) -> Ints:
@@ -60,7 +80,7 @@ def normalise(raw: Ints) -> Ints:
 
 
 def applies(case: Case) -> bool:
-    return bool(spreading.constraints(case, spreading.PREFERRED))
+    return bool(case.once("spread score", lambda: _parts(case))[0])
 
 
 SCORE = Score(name=spreading.NAME, scope=Scope.CLUSTER, weight=2, rate=rate, normalise=normalise, applies=applies)
