@@ -35,27 +35,22 @@ def refused(kind: Kind, obj: meta.Obj, old: meta.Obj | None = None, subresource:
     """
     metadata = meta.meta(obj)
     if old is None:
-        return [*_name(kind, metadata), *_whole(kind, metadata)]
-    found = [*_whole(None, metadata), *_changes(metadata, meta.meta(old))]
+        return [*_name(kind, metadata), *_whole(kind, metadata, meta.EMPTY)]
+    before = meta.meta(old)
+    found = [*_whole(None, metadata, before), *_changes(metadata, before)]
     again = "changes" if subresource else kind.metadata_on_update
     if again in ("both", "changes"):
-        found += _changes(metadata, meta.meta(old))
+        found += _changes(metadata, before)
         if kind.standard_finalizers and not kind.custom:
             found += _unknown_finalizers(metadata.get("finalizers") or ())
     if again in ("both", "whole"):
-        found += [*_generated_name(kind, metadata), *_whole(kind, metadata)]
+        found += [*_generated_name(kind, metadata), *_whole(kind, metadata, before)]
     return found
 
 
-def _whole(kind: Kind | None, metadata: Mapping[str, Any]) -> list[FieldError]:
+def _whole(kind: Kind | None, metadata: Mapping[str, Any], old: Mapping[str, Any]) -> list[FieldError]:
     """Everything but the name. `kind` None: only what holds for all kinds."""
-    found: list[FieldError] = []
-    if metadata.get("labels"):
-        found += _labels(metadata["labels"])
-    if metadata.get("annotations"):
-        found += _annotations(metadata["annotations"])
-    if metadata.get("ownerReferences"):
-        found += _owners(metadata["ownerReferences"])
+    found = _shared(metadata, old)
     if metadata.get("finalizers"):
         standard = kind is not None and kind.standard_finalizers and not kind.custom
         found += _finalizers(metadata["finalizers"], standard=standard)
@@ -63,13 +58,16 @@ def _whole(kind: Kind | None, metadata: Mapping[str, Any]) -> list[FieldError]:
 
 
 def _changes(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[FieldError]:
-    found = list(_immutable(new, old))
-    if new.get("labels"):
-        found += _labels(new["labels"])
-    if new.get("annotations"):
-        found += _annotations(new["annotations"])
-    if new.get("ownerReferences"):
-        found += _owners(new["ownerReferences"])
+    return [*_immutable(new, old), *_shared(new, old)]
+
+
+def _shared(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[FieldError]:
+    """What both looks look at. A part that is the stored one itself was looked at when it was stored."""
+    found: list[FieldError] = []
+    for name, rule in (("labels", _labels), ("annotations", _annotations), ("ownerReferences", _owners)):
+        part: Any = new.get(name)
+        if part and part is not old.get(name):
+            found += rule(part)
     return found
 
 

@@ -21,6 +21,9 @@ Amounts = dict[str, int]  # resource -> thousandths of a core, bytes or pieces
 # What scoring takes a container without a request to use, so that such pods do not pile up on one node.
 USUAL_REQUESTS: Mapping[str, int] = {CPU: 100, MEMORY: 200 * 1024 * 1024}
 
+REMEMBERED = 4096  # sums of templates
+
+_ASKING = ("containers", "initContainers", "resources", "overhead")  # the parts of a spec that ask
 _POD_LEVEL = (CPU, MEMORY, "hugepages-")
 
 
@@ -55,10 +58,30 @@ def of_container(container: Mapping[str, Any], missing: Mapping[str, int] = meta
     return asked
 
 
-def of_pod(pod: meta.Obj, missing: Mapping[str, int] = meta.EMPTY) -> Amounts:
-    """What the scheduler and the node count for `pod`."""
-    spec = meta.spec(pod)
-    granted, infeasible = _granted(pod), _is_infeasible(pod)
+def of_pod(pod: meta.Obj, missing: Mapping[str, int] = meta.EMPTY) -> Mapping[str, int]:
+    """What the scheduler and the node count for `pod`, in the order in which containers name it.
+
+    Pods of one template share the parts that ask; until a node grants something else the sum is remembered by identity.
+    """
+    spec, status = meta.spec(pod), meta.status(pod)
+    granted, infeasible = _granted(status), _is_infeasible(status)
+    held = _held(status)
+    if granted or infeasible or held:
+        return _sum(spec, granted, held, infeasible, missing)
+    parts = (missing, *[spec.get(name) for name in _ASKING])
+    key = tuple(map(id, parts))
+    known = _remembered.get(key)
+    if known is None:
+        if len(_remembered) >= REMEMBERED:
+            del _remembered[next(iter(_remembered))]
+        known = _remembered[key] = (parts, _sum(spec, granted, held, infeasible, missing))
+    return known[1]
+
+
+_remembered: dict[tuple[int, ...], tuple[tuple[Any, ...], Amounts]] = {}  # the parts are kept, so that their ids are theirs
+
+
+def _sum(spec: Mapping[str, Any], granted: Mapping[Any, Amounts], held: Amounts, infeasible: bool, missing: Mapping[str, int]) -> Amounts:
     total: Amounts = {}
     for container in spec.get("containers") or ():
         _add(total, _with_granted(of_container(container, missing), granted.get(container.get("name")), infeasible))
@@ -75,31 +98,31 @@ def of_pod(pod: meta.Obj, missing: Mapping[str, int] = meta.EMPTY) -> Amounts:
             _raise(peak, asked.items())
     _raise(total, peak.items())
     whole = amounts((spec.get("resources") or meta.EMPTY).get("requests"))
-    for resource, asked_for in _with_granted(whole, _held(meta.status(pod)) if whole else None, infeasible).items():
+    for resource, asked_for in _with_granted(whole, held if whole else None, infeasible).items():
         if resource in whole and resource.startswith(_POD_LEVEL):
             total[resource] = asked_for
     _add(total, amounts(spec.get("overhead")))
     return total
 
 
-def _granted(pod: meta.Obj) -> dict[Any, Amounts]:
+def _granted(status: Mapping[str, Any]) -> dict[Any, Amounts]:
     """What the node holds for running containers, by name: during a resize the larger of old and new counts."""
-    status = meta.status(pod)
     statuses = (*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ()))
     return {one.get("name"): held for one in statuses if (held := _held(one))}
 
 
 def _held(status: Mapping[str, Any]) -> Amounts:
     """What is allocated to, or actually set for, a container or pod: the larger of both."""
+    if "allocatedResources" not in status and "resources" not in status:
+        return {}
     held = amounts(status.get("allocatedResources"))
     _raise(held, amounts((status.get("resources") or meta.EMPTY).get("requests")).items())
     return held
 
 
-def _is_infeasible(pod: meta.Obj) -> bool:
+def _is_infeasible(status: Mapping[str, Any]) -> bool:
     """Whether the node has refused for good what a resize asks for, so that it does not count."""
-    pending = (one for one in meta.status(pod).get("conditions") or () if one.get("type") == "PodResizePending")
-    return any(one.get("reason") == "Infeasible" for one in pending)
+    return any(one.get("type") == "PodResizePending" and one.get("reason") == "Infeasible" for one in status.get("conditions") or ())
 
 
 def _with_granted(asked: Amounts, held: Amounts | None, infeasible: bool) -> Amounts:

@@ -6,6 +6,7 @@ objects made of one template share its parts, so their field sets are remembered
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from reconciler.model.apply import fields, typed
@@ -131,9 +132,18 @@ def whole(node: Node, value: Any) -> Fields:
     """The fields of a value that came or went as a whole: every one of them, and what holds them."""
     if not value or not isinstance(value, dict | list):
         return LEAF
-    if not node.properties and isinstance(value, dict):
-        return _whole(node, value)  # a map with free keys is seldom shared, and may be large
+    if isinstance(value, dict):
+        if not any(item and isinstance(item, dict | list) for item in value.values()):
+            return _flat(node, tuple(value))
+        if not node.properties:
+            return _whole(node, value)  # a map with free keys is seldom shared, and may be large
     return _remember(node, ABSENT, value) or LEAF
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _flat(node: Node, names: tuple[str, ...]) -> Fields:
+    """The fields of all maps with these keys and nothing beneath, as conditions and labels are."""
+    return _whole(node, dict.fromkeys(sorted(names)))
 
 
 def _remember(node: Node, before: Any, value: Any) -> Fields | None:
