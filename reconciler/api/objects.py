@@ -10,8 +10,9 @@ Deliberately not here: HTTP, subresources with bodies of their own kind (subreso
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
+from types import CoroutineType
 from typing import Any
 
 import orjson
@@ -189,18 +190,26 @@ class Objects:
         await self.admission.validate(attributes, obj)
         return obj
 
+    async def mutated(self, call: Call, obj: meta.Obj, old: meta.Obj) -> meta.Obj:
+        """The body of an update of a subresource of another kind (Scale) as mutating admission wants it."""
+        return await self.admission.admit(self._attributes(call, "UPDATE", old), obj)
+
     async def change(
-        self, call: Call, decide: Callable[[meta.Obj], meta.Obj], judged: Callable[[meta.Obj], meta.Obj] | None = None
+        self,
+        call: Call,
+        decide: Callable[[meta.Obj], meta.Obj | Coroutine[Any, Any, meta.Obj]],
+        judged: Callable[[meta.Obj], meta.Obj] | None = None,
     ) -> Done:
         """A subresource's own write: `decide` gives the successor of the stored object, already valid.
 
-        `judged` is what admission sees of both, where it is to see anything.
+        `judged` is what validating admission sees of both, where it is to see anything.
         """
 
         async def verdict(current: Item | None) -> deletion.Verdict:
             if current is None:
                 raise call.not_found()
-            obj = decide(current.obj)
+            made = decide(current.obj)
+            obj: meta.Obj = await made if isinstance(made, CoroutineType) else made  # type: ignore[assignment]
             if judged is not None:
                 await self.admission.validate(self._attributes(call, "UPDATE", judged(current.obj)), judged(obj))
             return self._succession(call, obj, current)

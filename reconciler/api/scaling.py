@@ -65,7 +65,7 @@ class Scaling:
         path = tuple(fields.field(name) for name in sub.replicas_path)
         paths = {call.kind.api_version(one.name): path for one in call.kind.versions}
 
-        def decide(current: meta.Obj) -> meta.Obj:
+        async def decide(current: meta.Obj) -> meta.Obj:
             owners = meta.meta(current).get("managedFields") or []
             live = scale_of(current, sub, owners=scale.shown(owners, paths))
             made = make(live)
@@ -73,6 +73,7 @@ class Scaling:
                 raise call.conflict(MODIFIED)
             if meta.uid(made) not in ("", meta.uid(current)):
                 raise call.conflict(MODIFIED)
+            made = await self._admitted(call, made, scale_of(current, sub))
             replicas = _replicas(call, made)
             entries = scale.parent(owners, meta.meta(made).get("managedFields") or [], version, paths)
             ordered = managed.in_map_order(entries) if call.kind.custom else entries
@@ -86,6 +87,10 @@ class Scaling:
 
         done = await self._objects.change(call, decide, lambda obj: scale_of(obj, sub))
         return replace(done, item=Item(scale_of(done.item.obj, _paths(call)), done.item.revision, b""))
+
+    async def _admitted(self, call: Call, made: meta.Obj, before: meta.Obj) -> meta.Obj:
+        wanted = await self._objects.mutated(call, made, before)
+        return made if wanted is made else self._decoded(call, wanted)
 
     def _tracked(self, call: Call, live: dict[str, Any], new: meta.Obj) -> meta.Obj:
         return apply.track(self._form, live, new, call.manager, self._now())

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from reconciler.controllers import measures, signing
 from reconciler.model import plan
+from reconciler.model.schema import Schemas
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +23,7 @@ class Facts:
     volumes_folder: str = ""  # where nodes make the folders of local volumes; empty: they make none
     load_balancer_pool: tuple[str, ...] = ()  # addresses for Services of type LoadBalancer; none: they get none here
     certificates: signing.Office | None = None  # None: requests are neither approved nor signed
+    schemas: Schemas | None = None  # of the kinds; None: the types that policies' expressions name are not checked
     autoscaling: measures.Memories = field(default_factory=dict)  # kept by whoever performs measures.Measure
 
 

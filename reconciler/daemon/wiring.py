@@ -126,6 +126,7 @@ class Daemon:
             volumes_folder=str(self.config.volumes_folder or ""),
             load_balancer_pool=self.config.load_balancer.addresses if self.config.load_balancer is not None else (),
             autoscaling=measured.memories,
+            schemas=self.api.schemas,
             certificates=certificates,
         )
         own = {**measured.performers(), **certificates.performers(), **tokens.Tokens(manager).performers()}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reconciler.model import errors, meta
-from reconciler.model.cel import authorizer, program, types
+from reconciler.model.cel import authorizer, check, parse, program, types
 from reconciler.model.cel.check import Environment
 from reconciler.model.cel.errors import Refused
 from reconciler.model.cel.kubernetes import FUNCTIONS
@@ -91,6 +91,36 @@ def compiled(policy: meta.Obj) -> Compiled:
         made.add(f"spec.auditAnnotations[{index}].valueExpression", annotation["valueExpression"], environment, "string|null_type")
     _add_mutations(made, spec.get("mutations") or (), environment)
     return made
+
+
+def warnings(policy: meta.Obj, typed: Mapping[str, Type], params: Type) -> list[dict[str, str]]:
+    """Of each expression that does not fit the objects it is evaluated on: where it stands, and what is wrong by kind.
+
+    `typed` are the types of those objects by what they are called, `params` is that of the parameters.
+    """
+    spec, found = meta.spec(policy), []
+    for index, validation in enumerate(spec.get("validations") or ()):
+        for part in ("expression", "messageExpression"):
+            text = str(validation.get(part) or "")
+            complaints = [(kind, _complaint(text, _typed(spec, type, params))) for kind, type in typed.items()] if text.strip() else []
+            told = [f"{kind}: {complaint}\n" for kind, complaint in complaints if complaint]
+            if told:
+                found.append({"fieldRef": f"spec.validations[{index}].{part}", "warning": "\n".join(told)})
+    return found
+
+
+def _typed(spec: Mapping[str, Any], type: Type, params: Type) -> Environment:
+    """What a policy's expressions may name where the object's type is known."""
+    given = {**_GIVEN, "object": type, "oldObject": type, **({"params": params} if spec.get("paramKind") else {})}
+    return _with_variables(Compiled(), spec.get("variables") or (), Environment(given, {**FUNCTIONS, **authorizer.FUNCTIONS}))
+
+
+def _complaint(text: str, environment: Environment) -> str:
+    try:
+        check.check(text, parse.parse(text), environment)
+    except Refused as refused:
+        return str(refused)
+    return ""
 
 
 def refused(policy: meta.Obj) -> Iterator[FieldError]:

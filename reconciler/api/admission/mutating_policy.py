@@ -49,15 +49,15 @@ class MutatingAdmissionPolicy:
         if not meta.name(obj):  # a generated name is not in the object yet
             call = replace(call, name="")
         for kind, program in one.compiled.mutations:
-            shown = one.version.from_hub(obj)
+            shown = attributes.shown(obj, one.version)
             made = plain(policies.evaluated(program, one.variables(attributes, obj)))
             if kind == "JSONPatch":
                 patched: Any = patch.json_patch(shown, made)
-            elif call.kind.custom:
+            elif call.kind.custom or not attributes.has_own_shape:
                 patched = patch.merge_patch(shown, made)
             else:
                 patched = patch.strategic_patch(self.decoder.schemas.of(one.version.schema), shown, made)
-            obj = one.version.to_hub(self.decoder.redecode(call, patched))
+            obj = one.version.to_hub(self.decoder.redecode(call, patched)) if attributes.has_own_shape else patched
         return obj
 
 

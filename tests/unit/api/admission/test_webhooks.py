@@ -282,3 +282,29 @@ async def test_a_connection_closed_while_idle_is_no_failure(tmp_path: pathlib.Pa
             await w.create("configmaps", labelled(name))
     assert len(asked) == 3
     listener.close()
+
+
+async def test_a_mutating_webhook_changes_a_scale(tmp_path: pathlib.Path) -> None:
+    def at_most_three(asked: dict[str, Any]) -> dict[str, Any]:
+        return hooks.allowing(asked, {"op": "replace", "path": "/spec/replicas", "value": 3})
+
+    async with hooks.serving(tmp_path, at_most_three) as hook, world() as w:
+        made = await w.create("deployments.apps", deployment("d"))
+        rule = {"operations": ["UPDATE"], "apiGroups": ["apps"], "apiVersions": ["v1"], "resources": ["deployments/scale"]}
+        await register(w, "Mutating", "m", webhook("a.example.com", hook.config(), rules=[rule]))
+        await w.patch("deployments.apps", "d", {"spec": {"replicas": 5}}, subresource="scale")
+        await w.server.cache.fresh()
+        stored = w.server.cache.get("deployments.apps", "default", "d")
+        assert stored is not None
+        assert stored.obj["spec"]["replicas"] == 3
+        assert meta.uid(stored.obj) == meta.uid(made)
+        asked = hook.asked[0]["request"]
+        assert (asked["kind"]["kind"], asked["subResource"], asked["operation"]) == ("Scale", "scale", "UPDATE")
+        assert (asked["object"]["spec"], asked["oldObject"]["spec"]) == ({"replicas": 5}, {"replicas": 1})
+
+
+def deployment(name: str) -> dict[str, Any]:
+    labels = {"app": name}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    spec = {"selector": {"matchLabels": labels}, "template": template}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": "default"}, "spec": spec}
