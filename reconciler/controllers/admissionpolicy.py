@@ -5,7 +5,7 @@ the policy was written; one that names a field which a matched kind does not hav
 each generation. Rules with wildcards match no kind here, and of many kinds only the first are looked at.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from itertools import product
 from typing import Any
@@ -43,7 +43,7 @@ def _warnings(schemas: Schemas, roster: Roster, policy: meta.Obj) -> list[dict[s
     return admission_cel.warnings(policy, dict(sorted(typed.items())), param_type or types.DYN)
 
 
-def _matched(schemas: Schemas, roster: Roster, rules: list[Mapping[str, Any]]) -> dict[str, Type]:
+def _matched(schemas: Schemas, roster: Roster, rules: Iterable[Mapping[str, Any]]) -> dict[str, Type]:
     """The types of the kinds that rules name, by group, version and kind as Go writes them."""
     found: dict[str, Type] = {}
     for rule in rules:
