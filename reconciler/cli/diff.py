@@ -15,7 +15,7 @@ from reconciler.cli import connection as connections
 from reconciler.cli import main, moments
 
 if TYPE_CHECKING:
-    from reconciler.gitops import load, wanted
+    from reconciler.gitops import identity, load
 
 MANAGER = "reconciler-gitops"
 
@@ -77,7 +77,7 @@ def _followed(server: connections.Connection) -> pathlib.Path:
     return pathlib.Path(syncs[0]["path"])
 
 
-def _lines(server: connections.Connection, kind: Any, identity: "wanted.Identity", document: "load.Document") -> list[str]:
+def _lines(server: connections.Connection, kind: Any, identity: "identity.Identity", document: "load.Document") -> list[str]:
     from reconciler.gitops import diff
 
     api_version = str(document.body["apiVersion"])

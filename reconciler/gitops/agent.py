@@ -7,7 +7,8 @@ prune what has been gone for a while, publish. It alone writes under its manager
 - Saves are applied a few milliseconds after the last event of a burst; while git rewrites a checkout it waits.
 - What disappears is pruned only after a second look: a file that is being moved or rewritten is gone for a moment.
 - While the folder is missing, unreadable or empty nothing is deleted; drift from what it last said is still corrected.
-- A wave waits for the health of those before it, a Sync for those it depends on; a new commit is looked at all the same.
+- A wave waits for the health of those before it, an object or a Sync for what it depends on; a new commit is looked at
+  all the same.
 - What fails, or is undone again and again by somebody else, is tried with growing delays.
 
 Decides nothing about objects itself (plan.py) and judges no document (the API does).
@@ -16,31 +17,31 @@ Decides nothing about objects itself (plan.py) and judges no document (the API d
 import asyncio
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from reconciler.gitops import (
+    aftermath,
+    alarm,
     health,
     history,
     intent,
     load,
     marks,
     metrics,
-    notify,
     patience,
     perform,
     publish,
     record,
-    remote,
     report,
     source,
     sync,
     wanted,
 )
 from reconciler.gitops import plan as gitops
-from reconciler.gitops.standing import Standing
-from reconciler.gitops.wanted import Identity
+from reconciler.gitops.alarm import NEVER, Pace
+from reconciler.gitops.identity import Identity, title
+from reconciler.gitops.standing import DONE, Standing
 from reconciler.kit import clock as clocks
 from reconciler.loop.cache import Cache
 from reconciler.loop.perform import Performer
@@ -48,21 +49,6 @@ from reconciler.model import conditions, meta, plan
 from reconciler.model.schema import Schemas
 
 SLICE = 200  # identities planned at once, a few milliseconds
-NEVER = float("inf")
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How soon things are done, all in seconds."""
-
-    quiet_seconds: float = 0.003  # without an event before the folder is read
-    noise_seconds: float = 0.25  # of events before it is read all the same
-    unfinished_seconds: float = 10.0  # that a writer, or git for a checkout, is waited for
-    young_seconds: float = 0.06  # until a file that was written a moment ago is looked at again
-    prune_seconds: float = 1.0  # that a document must be gone
-    prune_retry_seconds: float = 10.0
-    rescan_seconds: float = 15.0
-    health_seconds: float = 0.2  # during which changes of health are told together
 
 
 class Agent:
@@ -84,7 +70,7 @@ class Agent:
         is_own: bool = True,
         claims: gitops.Claims | None = None,
         kept: history.History | None = None,
-        told: Callable[[sync.Spec, notify.News], None] = lambda spec, news: None,
+        told: aftermath.Told = lambda spec, news: None,
         released: Callable[[Sequence[Identity]], None] = lambda identities: None,
         tell: Callable[[str], None] = lambda line: None,
         pace: Pace = Pace(),
@@ -93,14 +79,12 @@ class Agent:
         self._clock = clock
         self._name = name
         self._root = root
-        self._pace = pace
+        self._alarm = alarm.Alarm(clock, pace)
         self._ownership = marks.Ownership(schemas)
         self._performer = perform.Performer(cache, schemas, performers, name)
         self._publisher = publish.Publisher(name, root, cache, clock, performers, tell, is_own=is_own)
         self._patience = patience.Patience()
-        self._tell = tell
-        self._source = source.Source(root, clock, self._noticed)
-        self._woken = asyncio.Event()
+        self._source = source.Source(root, clock, self._alarm.noise)
         self._first = asyncio.Event()
         # What the folder says.
         self._files: Mapping[str, load.File] = {}
@@ -110,10 +94,9 @@ class Agent:
         self._spec = sync.Spec(path=str(root))
         self._claims = claims or gitops.Claims()
         self._released = released
-        self._told = told
-        self._news: tuple[str, str] = ("", "")  # commit and outcome that were told last
         self._notice = ""
         self._record = record.Record(name, kept)
+        self._aftermath = aftermath.Aftermath(name, root, clock, self._record, told, tell, self.rollback)
         self._look: source.Look | None = None
         self._halt: report.Halt | None = None
         # What became of it.
@@ -126,11 +109,6 @@ class Agent:
         self._kept: tuple[gitops.Kept, ...] = ()
         self._doubted: frozenset[str] = frozenset()  # files with problems at the last pruning
         self._changes: list[str] = []
-        # Deadlines, monotonic.
-        self._noise_at = -NEVER
-        self._look_at = -NEVER
-        self._prune_at = NEVER
-        self._tell_at = NEVER
 
     async def run(self) -> None:
         """Follow the folder until cancelled."""
@@ -145,8 +123,9 @@ class Agent:
             while True:
                 await self._step()
                 self._first.set()
-                await self._sleep()
-                await self._settle()
+                late_at, retry_at = self._late_at(self._clock.monotonic()), self._patience.next_deadline()
+                await self._alarm.ring(late_at, retry_at, is_suspended=self._spec.suspend)
+                await self._alarm.settle(self._source.is_unfinished)
         finally:
             info.close()
             self._cache.unsubscribe(self._changed)
@@ -176,7 +155,7 @@ class Agent:
         """Say why the source is not as new as it should be; "" when it is."""
         if text != self._notice:
             self._notice = text
-            self._woken.set()
+            self._alarm.wake()
 
     async def revisions(self) -> Sequence[Mapping[str, Any]]:
         """What was applied, the newest first."""
@@ -187,8 +166,7 @@ class Agent:
         number = number or await self._record.good()
         found = self._look.scan.files if self._look is not None else {}
         await self._record.back(number, found)
-        self._look_at = self._clock.monotonic()
-        self._woken.set()
+        self._alarm.look_now()
         return number
 
     async def retire(self) -> bool:
@@ -202,10 +180,6 @@ class Agent:
 
     # What wakes it.
 
-    def _noticed(self) -> None:
-        self._noise_at = self._look_at = self._clock.monotonic()
-        self._woken.set()
-
     def _changed(self, kind: str, old: meta.Obj | None, new: meta.Obj | None) -> None:
         obj = new if new is not None else old
         if obj is None:
@@ -217,6 +191,8 @@ class Agent:
         if kind == wanted.AUTOSCALERS:
             self._autoscaler_changed(old, new)
         identity = Identity(kind, *meta.key(obj))
+        if identity in self._wanted.strangers:
+            self._touch(self._waiting)
         if identity not in self._wanted.documents:
             return
         self._look_at_health(identity)
@@ -225,7 +201,7 @@ class Agent:
 
     def _look_at_health(self, identity: Identity) -> None:
         if self._standing.update(identity, self._cache, self._roster, self._spec.health):
-            self._tell_at = min(self._tell_at, self._clock.monotonic() + self._pace.health_seconds)
+            self._alarm.tell_soon()
             self._touch(self._waiting)  # for a wave to end
 
     def _sync_changed(self, name: str) -> None:
@@ -235,7 +211,7 @@ class Agent:
             self._touch(self._wanted.documents)
             for identity in self._wanted.documents:
                 self._look_at_health(identity)
-            self._prune_at = min(self._prune_at, self._clock.monotonic() + self._pace.prune_seconds)
+            self._alarm.prune_later()
 
     def _take_settings(self) -> bool:
         """Read the Sync's object; whether it says something new. One of another version changes nothing."""
@@ -245,7 +221,7 @@ class Agent:
             return False
         self._spec = spec
         self._performer.accepted.clear()
-        self._look_at = self._clock.monotonic()
+        self._alarm.look_now()
         return True
 
     def _autoscaler_changed(self, old: meta.Obj | None, new: meta.Obj | None) -> None:
@@ -262,43 +238,16 @@ class Agent:
 
     def _advanced(self) -> None:
         if self._cache.roster is not self._roster:
-            self._woken.set()
+            self._alarm.wake()
 
     def _touch(self, identities: Iterable[Identity]) -> None:
         self._touched.update(identities)
-        self._woken.set()
-
-    async def _sleep(self) -> None:
-        """Until something wakes it or a deadline passes."""
-        now = self._clock.monotonic()
-        self._look_at = min(self._look_at, now + self._pace.rescan_seconds)
-        deadline = min(self._tell_at, self._late_at(now))
-        if not self._spec.suspend:
-            deadline = min(deadline, self._look_at, self._prune_at, self._patience.next_deadline())
-        waits = [asyncio.ensure_future(self._woken.wait()), asyncio.ensure_future(self._clock.sleep(deadline - now))]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for one in waits:
-                one.cancel()
-        self._woken.clear()
+        self._alarm.wake()
 
     def _late_at(self, now: float) -> float:
         """When what is not healthy becomes a failure."""
         at = self._changed_at + self._spec.health_timeout_seconds
         return NEVER if self._standing.is_healthy or at <= now else at
-
-    async def _settle(self) -> None:
-        """Let a burst of events end, writers close their files, and git finish, before the folder is read."""
-        began = self._clock.monotonic()
-        while (now := self._clock.monotonic()) >= self._look_at:
-            waited, quiet_at = now - began, self._noise_at + self._pace.quiet_seconds
-            if now < quiet_at and waited < self._pace.noise_seconds:
-                await self._clock.sleep(quiet_at - now)
-                continue
-            if waited > self._pace.unfinished_seconds or not self._source.is_unfinished():
-                return
-            await self._clock.sleep(self._pace.quiet_seconds)
 
     # One step.
 
@@ -310,36 +259,37 @@ class Agent:
         if self._cache.roster is not self._roster and self._cache_is_whole():
             self._roster = self._cache.roster
             self._resolve()
-        if began >= min(self._look_at, self._prune_at):
+        if began >= min(self._alarm.look_at, self._alarm.prune_at):
             await self._take_look()
         await self._apply()
-        if self._clock.monotonic() >= self._prune_at:
+        if self._clock.monotonic() >= self._alarm.prune_at:
             await self._prune()
         await self._publish(began)
-        await self._remember()
+        if self._cache.roster is self._roster:
+            await self._aftermath.add(self._wanted.documents, self._look.commit if self._look is not None else "")
+        await self._aftermath.conclude(self._publisher.status, self._spec)
 
     async def _take_look(self) -> None:
-        self._look_at = NEVER  # what happens from here on needs another look
+        self._alarm.look_at = NEVER  # what happens from here on needs another look
         look = self._look = await self._source.look()
         was_halted, self._halt = self._halt is not None, look.halt
         if look.halt is not None:
             return
-        now = self._clock.monotonic()
         if look.scan.young:
-            self._look_at = min(self._look_at, now + self._pace.young_seconds)
+            self._alarm.look_soon()
         files = await self._record.files(look.scan.files)
         if self._files != files or was_halted or not self._first.is_set() or self._resolver.target != self._spec.target_namespace:
             self._files = files
             self._resolve()
         if was_halted and self._halt is None:
-            self._prune_at = now + self._pace.prune_seconds
+            self._alarm.prune_later()
 
     def _resolve(self) -> None:
         """Take over what the files say now; what became different is touched."""
         if self._resolver.roster is not self._roster or self._resolver.target != self._spec.target_namespace:
             self._resolver = wanted.Resolver(self._roster, self._spec.target_namespace)
         before, after = self._wanted, self._resolver.resolve(self._files.values())
-        if not after.count and not after.problems and self._has_inventory():
+        if not after.count and not after.problems and (before.count or self._has_inventory()):
             self._halt = report.Halt("SourceEmpty", f"{self._root} holds no document, though it did before; nothing is deleted")
             return
         self._wanted = after
@@ -369,7 +319,7 @@ class Agent:
             self._touch(self._waiting)
             self._released(sorted(gone))
         if gone or self._kept or not self._first.is_set():
-            self._prune_at = self._clock.monotonic() + self._pace.prune_seconds
+            self._alarm.prune_later()
 
     async def _apply(self) -> None:
         """Apply what was touched, in slices that leave the loop to others, in the order of kinds."""
@@ -377,12 +327,14 @@ class Agent:
         due = [identity for identity in self._touched if not self._patience.holds(identity)]
         self._touched.clear()
         due = [identity for identity in due if identity in self._wanted.documents]
-        due.sort(key=lambda identity: (self._wanted.waves.get(identity, 0), self._roster[identity.kind].order, identity))
-        for start in range(0, len(due), SLICE):
+        due.sort(key=lambda identity: (self._wanted.turn(identity).rank, self._roster[identity.kind].order, identity))
+        while due:
             if self._cache.roster is not self._roster:
-                self._touched.update(due[start:])  # kinds came or went: resolve first
+                self._touched.update(due)  # kinds came or went: resolve first
                 return
-            part = due[start : start + SLICE]
+            _, alike = next(itertools.groupby(due[:SLICE], lambda identity: self._wanted.turn(identity).rank))
+            part = list(alike)
+            due = due[len(part) :]
             for identity in part:
                 self._refused.pop(identity, None)
                 self._waiting.pop(identity, None)
@@ -395,21 +347,34 @@ class Agent:
             await asyncio.sleep(0)
 
     def _free(self, part: Sequence[Identity]) -> list[Identity]:
-        """Those that need not wait for an earlier wave or for another Sync."""
+        """Those of one wave that need not wait for an earlier one, for what they depend on, or for another Sync."""
         other = self._awaited_sync()
         if other:
             self._waiting.update(dict.fromkeys(part, plan.Waiting(f"Sync {other} to be ready")))
             return []
-        if not self._wanted.waves:
+        if not self._wanted.later:
             return list(part)
+        earlier = self._standing.earlier(self._wanted.turn(part[0]).wave, self._wanted, {*self._refused, *self._waiting})
+        if earlier is not None:
+            waiting = plan.Waiting(f"{title(self._roster, earlier)} of an earlier wave to be healthy")
+            self._waiting.update(dict.fromkeys(part, waiting))
+            return []
         free: list[Identity] = []
         for identity in part:
-            blocker = self._standing.blocker(identity, self._wanted, {**self._refused, **self._waiting})
-            if blocker is None:
+            missing = next((one for one in self._wanted.turn(identity).needs if not self._is_met(one)), None)
+            if missing is None:
                 free.append(identity)
             else:
-                self._waiting[identity] = plan.Waiting(f"{wanted.title(self._roster, blocker)} of an earlier wave to be healthy")
+                self._waiting[identity] = plan.Waiting(f"{title(self._roster, missing)} to be healthy")
         return free
+
+    def _is_met(self, need: Identity) -> bool:
+        """Whether an object that others depend on is there and healthy, whoever keeps it."""
+        if need in self._wanted.documents:
+            return self._standing.is_done(need) and need not in self._refused and need not in self._waiting
+        kind = self._roster.get(need.kind)
+        live = self._cache.get(*need) if kind is not None and self._cache.has(need.kind) else None
+        return kind is not None and live is not None and health.of(kind, live, self._spec.health).state in DONE
 
     def _awaited_sync(self) -> str:
         """A Sync that this one depends on and that is not ready."""
@@ -420,11 +385,11 @@ class Agent:
         return ""
 
     async def _prune(self) -> None:
-        self._prune_at = NEVER
+        self._alarm.prune_at = NEVER
         if self._halt is not None or self._look is None:
             return
         if self._cache.roster is not self._roster:
-            self._prune_at = self._clock.monotonic() + self._pace.prune_seconds
+            self._alarm.prune_later()
             return
         self._doubted = self._doubtful()
         decision = gitops.prunes(self._context(), self._doubted, self._look.scan.closed)
@@ -432,7 +397,7 @@ class Agent:
         outcome = await self._performer.run(decision.todo, self._wanted, self._roster)
         self._take(outcome)
         if outcome.refused:
-            self._prune_at = self._clock.monotonic() + self._pace.prune_retry_seconds
+            self._alarm.prune_again()
 
     def _take(self, outcome: perform.Outcome) -> None:
         now = self._clock.monotonic()
@@ -467,36 +432,6 @@ class Agent:
             origin=self._source.origin,
         )
 
-    async def _remember(self) -> None:
-        """Write the history, and go back where the last revision has failed and the Sync says so."""
-        if self._record.pending and self._cache.roster is self._roster:
-            await self._record.add(self._wanted.documents, await self._entry())
-        status = self._publisher.status
-        ready = conditions.find([one.wire() for one in status.conditions], "Ready") or {}
-        outcomes = {"Applied": "Healthy", "ProblemsFound": "Refused", "HealthCheckFailed": "Failed"}
-        outcome = outcomes.get(str(ready.get("reason")), "Progressing")
-        message = "" if outcome == "Healthy" else str(ready.get("message", ""))
-        self._report(outcome, message)
-        failed = await self._record.conclude(outcome, message, status.changes)
-        if failed and self._spec.rollback and not self._record.rolled_back and (good := await self._record.good()):
-            self._tell(f"{self._root}: revision {good} is applied again, for the last one failed: {message}")
-            await self.rollback(good)
-
-    def _report(self, outcome: str, message: str) -> None:
-        """Tell others once how each commit stands, and when that turns."""
-        commit = self._publisher.status.commit
-        if (commit, outcome) != self._news:
-            self._news = (commit, outcome)
-            self._told(self._spec, notify.News(self._name, outcome, message, commit, self._publisher.status.changes))
-
-    async def _entry(self) -> history.Entry:
-        now = clocks.rfc3339(self._clock.now())
-        if self._record.rolled_back:
-            return history.Entry(0, now, subject=f"rollback to revision {self._record.rolled_back}")
-        commit = self._look.commit if self._look is not None else ""
-        author, subject = await remote.described(self._root, commit) if commit else ("", "")
-        return history.Entry(0, now, commit, author, subject)
-
     # What it says.
 
     def _problems(self) -> list[load.Problem]:
@@ -514,10 +449,10 @@ class Agent:
         return synced, self._standing.worst
 
     async def _publish(self, began: float) -> None:
-        self._tell_at = NEVER
+        self._alarm.tell_at = NEVER
         problems = self._problems()
-        if self._kept and self._doubted != self._doubtful() and self._prune_at == NEVER:
-            self._prune_at = self._clock.monotonic() + self._pace.prune_seconds
+        if self._kept and self._doubted != self._doubtful() and self._alarm.prune_at == NEVER:
+            self._alarm.prune_later()
         if self._changes:
             metrics.DURATION.labels("Sync", self._name, "").observe(self._clock.monotonic() - began)
             metrics.SYNCS.labels(self._name, "", "default", "Failed" if problems else "Succeeded").inc()
@@ -528,7 +463,7 @@ class Agent:
             commit=self._look.commit if self._look is not None else "",
             documents=self._wanted.count,
             problems=problems,
-            kept=[f"{wanted.title(self._roster, kept.identity)} is kept: {kept.why}" for kept in self._kept],
+            kept=[f"{title(self._roster, kept.identity)} is kept: {kept.why}" for kept in self._kept],
             waiting=waits,
             unwatched=self._look.unwatched if self._look is not None else "",
             warnings=sorted([*self._warnings.values(), *health.problems(self._spec.health)]),

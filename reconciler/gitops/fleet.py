@@ -18,9 +18,9 @@ from typing import Any
 
 from reconciler.client import protocol
 from reconciler.gitops import agent as agents
-from reconciler.gitops import history, hooks, notify, publish, remote, sync
+from reconciler.gitops import alarm, history, hooks, notify, publish, remote, sync
 from reconciler.gitops import plan as gitops
-from reconciler.gitops.wanted import Identity
+from reconciler.gitops.identity import Identity
 from reconciler.kit import clock as clocks
 from reconciler.kit import tasks
 from reconciler.loop.cache import Cache
@@ -60,7 +60,7 @@ class Fleet:
         data_dir: Path,
         *,
         tell: Callable[[str], None] = lambda line: None,
-        pace: agents.Pace = agents.Pace(),
+        pace: alarm.Pace = alarm.Pace(),
     ) -> None:
         self._cache = cache
         self._clock = clock

@@ -17,7 +17,7 @@ from typing import Any
 import apsw
 
 from reconciler.gitops import load
-from reconciler.gitops.wanted import Identity
+from reconciler.gitops.identity import Identity
 from reconciler.kit import yaml
 
 MAX_REVISIONS = 100  # of one Sync

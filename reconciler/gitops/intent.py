@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from reconciler.gitops import load, marks, sync
-from reconciler.gitops.wanted import AUTOSCALERS, Identity, Wanted, title
+from reconciler.gitops.identity import Identity, title
+from reconciler.gitops.wanted import AUTOSCALERS, Wanted
 from reconciler.kit import yaml
 from reconciler.model import meta
 from reconciler.model.apply import fields

@@ -6,7 +6,7 @@ what it remembers; times are monotonic seconds and are handed in.
 
 from dataclasses import dataclass
 
-from reconciler.gitops.wanted import Identity
+from reconciler.gitops.identity import Identity
 
 FIRST_SECONDS = 1.0
 LAST_SECONDS = 300.0

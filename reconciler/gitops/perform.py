@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 from reconciler.client import protocol
 from reconciler.gitops import diff, load, marks, review, waves
-from reconciler.gitops.wanted import Identity, Wanted, title
+from reconciler.gitops.identity import Identity, title
+from reconciler.gitops.wanted import Wanted
 from reconciler.loop import perform
 from reconciler.loop.cache import Cache
 from reconciler.model import errors, plan

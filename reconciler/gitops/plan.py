@@ -16,8 +16,9 @@ from typing import Any
 
 from reconciler.gitops import load, marks, review, waves
 from reconciler.gitops import sync as syncs
+from reconciler.gitops.identity import Identity, title
 from reconciler.gitops.intent import Intent, Intents
-from reconciler.gitops.wanted import Identity, Wanted, title
+from reconciler.gitops.wanted import Wanted
 from reconciler.model import meta, plan, selectors
 from reconciler.model.apply import fields
 from reconciler.model.roster import Roster
@@ -122,7 +123,7 @@ def prunes(context: Context, unsure: frozenset[str] = frozenset(), closed: tuple
     homes = {marks.source(obj) for obj in inventory.values()}
     present = {document.home for document in context.wanted.documents.values()} | unsure
     doubt = _Doubt(unsure, closed, unsure - homes, present)
-    deletes: list[plan.Delete] = []
+    deletes: dict[Identity, plan.Delete] = {}
     kept: list[Kept] = []
     for identity, obj in inventory.items():
         if identity in context.wanted.documents or identity in context.wanted.disputed or meta.is_deleting(obj):
@@ -135,24 +136,25 @@ def prunes(context: Context, unsure: frozenset[str] = frozenset(), closed: tuple
         else:
             gone = f"{marks.source(obj)} no longer defines it"
             uid = meta.uid(obj)
-            deletes.append(plan.Delete(kind=identity.kind, namespace=identity.namespace, name=identity.name, why=gone, uid=uid))
+            deletes[identity] = plan.Delete(kind=identity.kind, namespace=identity.namespace, name=identity.name, why=gone, uid=uid)
     limit = context.spec.deletion_limit
     if limit and len(deletes) > limit:
         why = f"{len(deletes)} objects would be deleted, more than the Sync's deletionLimit of {limit}: raise it to allow that"
-        kept += [Kept(Identity(one.kind, one.namespace, one.name), why) for one in deletes]
-        deletes = []
-    return Decision(plan.Plan(waves.backwards(deletes, context.roster)), kept=tuple(kept))
+        kept += [Kept(one, why) for one in deletes]
+        deletes = {}
+    return Decision(plan.Plan(waves.backwards(deletes, context.view, context.roster)), kept=tuple(kept))
 
 
 def farewell(context: Context) -> Decision:
     """The deletions of everything that a Sync applied and no other wants, for when it is deleted itself."""
-    deletes = []
+    deletes = {}
     for identity, obj in owned(context.view, context.roster, context.sync):
         is_kept = meta.annotations(obj).get(marks.PRUNE) == "disabled" or context.claims.other(context.sync, identity)
         if not is_kept and not meta.is_deleting(obj):
             why = f"Sync {context.sync} is deleted"
-            deletes.append(plan.Delete(kind=identity.kind, namespace=identity.namespace, name=identity.name, why=why, uid=meta.uid(obj)))
-    return Decision(plan.Plan(waves.backwards(deletes, context.roster)))
+            uid = meta.uid(obj)
+            deletes[identity] = plan.Delete(kind=identity.kind, namespace=identity.namespace, name=identity.name, why=why, uid=uid)
+    return Decision(plan.Plan(waves.backwards(deletes, context.view, context.roster)))
 
 
 def owned(view: View, roster: Roster, sync: str) -> Iterator[tuple[Identity, meta.Obj]]:

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from reconciler.gitops import history, load
-from reconciler.gitops.wanted import Identity
+from reconciler.gitops.identity import Identity
 
 Files = Mapping[str, load.File]
 

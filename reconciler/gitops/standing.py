@@ -1,13 +1,14 @@
 """How the objects of a Sync stand: which are not as they should be, and since when anything was changed.
 
-Kept up to date object by object, so asking costs nothing however many there are. Decides when a wave may start: once
-everything in the waves before it is healthy.
+Kept up to date object by object, so asking costs nothing however many there are. Tells what holds up a wave: whatever
+is not healthy in the waves before it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from reconciler.gitops import health, sync
-from reconciler.gitops.wanted import Identity, Wanted, title
+from reconciler.gitops.identity import Identity, title
+from reconciler.gitops.wanted import Wanted
 from reconciler.model.kind import Health
 from reconciler.model.roster import Roster
 from reconciler.model.view import View
@@ -53,10 +54,13 @@ class Standing:
         ranked = sorted(self._faults.items(), key=lambda item: (item[1].state != "Degraded", item[0]))
         return [f"{title(roster, identity)}: {found.message or found.state}" for identity, found in ranked]
 
-    def blocker(self, identity: Identity, wanted: Wanted, open_: Mapping[Identity, object]) -> Identity | None:
+    def earlier(self, wave: int, wanted: Wanted, open_: Iterable[Identity]) -> Identity | None:
         """An object of an earlier wave that is not healthy, or not even applied (`open_`); None where the way is free."""
-        wave = wanted.waves.get(identity, 0)
-        if not wanted.waves:
+        if not wanted.later:
             return None
-        earlier = (one for group in (self._faults, open_) for one in group if wanted.waves.get(one, 0) < wave)
-        return next((one for one in earlier if one in wanted.documents), None)
+        found = (one for group in (self._faults, open_) for one in group if wanted.turn(one).wave < wave)
+        return next((one for one in found if one in wanted.documents), None)
+
+    def is_done(self, identity: Identity) -> bool:
+        """Whether an object that `update` was told of is as it should be."""
+        return identity not in self._faults

@@ -5,28 +5,18 @@ refused both. A file with a problem is `unsure`: what it once defined may be mea
 is ever pruned.
 """
 
-import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
-from reconciler.gitops import load, sync
+from reconciler.gitops import load, sync, turns
+from reconciler.gitops.identity import Identity, title
 from reconciler.model import meta
 from reconciler.model.kind import Kind
 from reconciler.model.roster import Roster
 
 DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
-WAVE = "reconciler.dev/wave"  # annotation: a number; a wave starts when those before it are healthy
-_WAVE = re.compile(r"[-+]?[0-9]{1,6}")
 AUTOSCALERS = "horizontalpodautoscalers.autoscaling"
-
-
-class Identity(NamedTuple):
-    """Which object: it stays the same when its document moves, its file is renamed or its version changes."""
-
-    kind: str  # Kind.id
-    namespace: str  # "" for a cluster-wide one
-    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +27,16 @@ class Wanted:
     undefined: tuple[load.Document, ...] = ()  # of a kind that a definition in the folder will bring
     unsure: frozenset[str] = frozenset()  # files
     autoscalers: tuple[Identity, ...] = ()
-    waves: Mapping[Identity, int] = field(default_factory=dict)  # of those that are not in wave 0
+    later: Mapping[Identity, turns.Turn] = field(default_factory=dict)  # of those that are not to be applied at once
+    strangers: frozenset[Identity] = frozenset()  # what documents depend on and the folder does not hold
 
     @property
     def count(self) -> int:
         """Documents that were understood, applicable or not."""
         return len(self.documents) + len(self.undefined) + len(self.disputed)
+
+    def turn(self, identity: Identity) -> turns.Turn:
+        return self.later.get(identity, turns.AT_ONCE)
 
 
 class Resolver:
@@ -91,13 +85,20 @@ class Resolver:
         unsure |= {one.file.path for one in resolved if one.problems or one.unknown}
         unsure |= {document.home for found in disputed.values() for document in found}
         scalers = tuple(identity for one in resolved for identity in one.autoscalers if identity in documents)
-        waves = {identity: wave for one in resolved for identity, wave in one.waves if identity in documents}
-        return Wanted(documents, frozenset(disputed), tuple(sorted(problems)), undefined, frozenset(unsure), scalers, waves)
+        found_turns = turns.deepened({identity: turn for one in resolved for identity, turn in one.later if identity in documents})
+        for identity, turn in found_turns.items():
+            if turn.needs and (way := turns.circle(found_turns, identity)):
+                problems.add(_circle(documents[identity], [title(self.roster, one) for one in way]))
+        strangers = frozenset(need for turn in found_turns.values() for need in turn.needs if need not in documents)
+        return Wanted(
+            documents, frozenset(disputed), tuple(sorted(problems)), undefined, frozenset(unsure), scalers, found_turns, strangers
+        )
 
     def _file(self, file: load.File) -> "_Resolved":
         problems = list(file.problems)
         documents: list[tuple[Identity, load.Document]] = []
         unknown: list[load.Document] = []
+        found_turns: list[tuple[Identity, turns.Turn]] = []
         for document in file.documents:
             kind = self.roster.of_object(document.body["apiVersion"], document.body["kind"])
             if kind is None:
@@ -105,16 +106,17 @@ class Resolver:
             elif problem := _misplaced(kind, document):
                 problems.append(problem)
             else:
-                documents.append((_identity(kind, document, self.target), document))
+                identity = _identity(kind, document, self.target)
+                try:
+                    turn = turns.of(document.body, identity.namespace or "default", self.roster)
+                except turns.Unclear as unclear:
+                    problems.append(document.problem(str(unclear), unclear.field))
+                    continue
+                documents.append((identity, document))
+                if turn is not turns.AT_ONCE:
+                    found_turns.append((identity, turn))
         scalers = tuple(identity for identity, _ in documents if identity.kind == AUTOSCALERS)
-        waves = tuple((identity, wave) for identity, document in documents if (wave := wave_of(document.body)))
-        return _Resolved(file, tuple(documents), tuple(problems), tuple(unknown), scalers, waves)
-
-
-def wave_of(body: meta.Obj) -> int:
-    """The wave that a document's annotation puts it in."""
-    text = meta.annotations(body).get(WAVE, "0")
-    return int(text) if _WAVE.fullmatch(str(text)) else 0
+        return _Resolved(file, tuple(documents), tuple(problems), tuple(unknown), scalers, tuple(found_turns))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +128,7 @@ class _Resolved:
     problems: tuple[load.Problem, ...]
     unknown: tuple[load.Document, ...]
     autoscalers: tuple[Identity, ...]
-    waves: tuple[tuple[Identity, int], ...]
-
-
-def title(roster: Roster, identity: Identity) -> str:
-    """An object as people name it: "Deployment default/web"."""
-    kind = roster.get(identity.kind)
-    path = f"{identity.namespace}/{identity.name}" if identity.namespace else identity.name
-    return f"{kind.kind if kind else identity.kind} {path}"
+    later: tuple[tuple[Identity, turns.Turn], ...]
 
 
 def _identity(kind: Kind, document: load.Document, target: str) -> Identity:
@@ -142,9 +137,6 @@ def _identity(kind: Kind, document: load.Document, target: str) -> Identity:
 
 
 def _misplaced(kind: Kind, document: load.Document) -> load.Problem | None:
-    wave = meta.annotations(document.body).get(WAVE)
-    if wave is not None and not _WAVE.fullmatch(str(wave)):
-        return document.problem(f"{wave!r} is no wave: write a whole number, such as '1'", f"metadata.annotations[{WAVE}]")
     if not {"create", "patch", "list", "watch"} <= set(kind.verbs):
         return document.problem(f"a {kind.kind} is a question to the server, not an object that it keeps", "kind")
     if kind.stored_as:
@@ -160,6 +152,11 @@ def _dispute(identity: Identity, found: list[load.Document]) -> Iterable[load.Pr
         where = f"{identity.namespace}/{identity.name}" if identity.namespace else identity.name
         what = f"{document.body['kind']} {where} is also defined at {others}"
         yield document.problem(f"{what}: keep one; until then neither is applied", "metadata.name")
+
+
+def _circle(document: load.Document, way: list[str]) -> load.Problem:
+    through = f" by way of {', '.join(way[1:])}" if len(way) > 1 else ""
+    return document.problem(f"{way[0]} depends on itself{through}: it would wait for ever", f"metadata.annotations[{turns.DEPENDS_ON}]")
 
 
 def _type(document: load.Document) -> tuple[str, str]:

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 from reconciler import kinds
+from reconciler.gitops import identity as identities
 from reconciler.gitops import load, marks, wanted
 from reconciler.gitops import plan as gitops
 from reconciler.kit import definitions, yaml
@@ -40,7 +41,7 @@ class World:
         self.schemas = schema.Schemas(definitions.load(), definitions.shapes())
         self.view = Snapshot.of(self.roster, [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default", "uid": "1"}}])
         self.ownership = marks.Ownership(self.schemas)
-        self.accepted: dict[wanted.Identity, tuple[str, object]] = {}
+        self.accepted: dict[identities.Identity, tuple[str, object]] = {}
         self.files: dict[str, load.File] = {}
         self.revision = 1
 
@@ -97,7 +98,7 @@ class World:
         unsure = {problem.path for problem in problems} | refused
         decision = gitops.prunes(context, frozenset(unsure), tuple(settings.get("hidden", "").split()))
         yield from self.perform(decision.todo, "")
-        yield from (f"keep {wanted.title(self.roster, kept.identity)}: {kept.why}" for kept in decision.kept)
+        yield from (f"keep {identities.title(self.roster, kept.identity)}: {kept.why}" for kept in decision.kept)
 
     def perform(self, decided: plan.Plan, refusing: str) -> Iterator[str]:
         refused: set[str] = set()
@@ -105,9 +106,9 @@ class World:
             if number:
                 yield "then"
             for action in group:
-                identity = wanted.Identity(action.kind, action.namespace, action.name)
+                identity = identities.Identity(action.kind, action.namespace, action.name)
                 verb = "apply" if isinstance(action, plan.Patch) else "delete"
-                yield f"{verb} {wanted.title(self.roster, identity)}: {action.why}"
+                yield f"{verb} {identities.title(self.roster, identity)}: {action.why}"
                 if action.name == refusing:
                     refused.add(action.source.partition(":")[0])
                 elif isinstance(action, plan.Patch):

@@ -213,7 +213,7 @@ async def test_the_sync_object_says_how_it_stands(tmp_path: pathlib.Path) -> Non
         }
         revision = world.journal.revision
         world.write("a.yaml", (tmp_path / "a.yaml").read_text() + "\n")
-        await world.until(lambda: not world.agent._woken.is_set(), "idle")
+        await world.until(lambda: not world.agent._alarm._woken.is_set(), "idle")
         assert world.journal.revision == revision
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.cli import history as verb
 from reconciler.gitops import history, load
-from reconciler.gitops.wanted import Identity
+from reconciler.gitops.identity import Identity
 from tests.unit.gitops.test_fleet import commit, git, repository
 from tests.unit.gitops.test_settings import READY, WEB, spec, status
 from tests.unit.gitops.world import World, config, running

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler import kinds
+from reconciler.gitops import identity as identities
 from reconciler.gitops import load, marks, plan, review, wanted
 from reconciler.kit import definitions
 from reconciler.kit import yaml as yamls
@@ -58,7 +59,7 @@ def test_no_document_raises(kind_id: str, data: st.DataObject) -> None:
         if not isinstance(body["metadata"].get(field) or {}, dict):
             del body["metadata"][field]  # load.py refuses these
     review.misfits(document, kind, SCHEMAS)
-    identity = wanted.Identity(kind.id, "default" if kind.namespaced else "", "x")
+    identity = identities.Identity(kind.id, "default" if kind.namespaced else "", "x")
     context = plan.Context(
         view=Snapshot.of(ROSTER, [NAMESPACE]),
         roster=ROSTER,

@@ -1,7 +1,7 @@
 """The smaller parts of the agent: what resolves, what holds back, what a Sync says."""
 
 from reconciler import kinds
-from reconciler.gitops import load, patience, report, sync, wanted
+from reconciler.gitops import identity, load, patience, report, sync, wanted
 from reconciler.kit import definitions
 from reconciler.model import decode, meta
 from reconciler.model.schema import Schemas
@@ -19,7 +19,7 @@ apiVersion: example.com/v1
 kind: Widget
 metadata: {name: w}
 """
-ONE = wanted.Identity("configmaps", "default", "a")
+ONE = identity.Identity("configmaps", "default", "a")
 
 
 def test_what_a_definition_of_the_folder_brings_waits() -> None:

@@ -192,6 +192,59 @@ async def test_waves_wait_for_health_and_a_new_commit_supersedes(tmp_path: pathl
         await world.until(lambda: world.condition("Ready") and world.condition("Ready")[0] == "True", "Ready")
 
 
+async def test_a_change_of_two_waves_waits_between_them(tmp_path: pathlib.Path) -> None:
+    """Healthy as it was before the change is not healthy."""
+    (tmp_path / "web.yaml").write_text(WEB + "---\n" + at(1, config("after", "1")))
+    async with running(tmp_path) as world:
+        await world.until(lambda: world.cache.get("deployments.apps", "default", "web"), "the wave before")
+        await status(world, "deployments.apps", "web", {**READY, "observedGeneration": 1})
+        await world.until(lambda: world.cache.get("configmaps", "default", "after"), "the next wave")
+        world.write("web.yaml", WEB.replace("image: host", "image: other") + "---\n" + at(1, config("after", "2")))
+        await world.until(lambda: spec(world)["template"]["spec"]["containers"][0]["image"] == "other", "the first of both")
+        await world.until(lambda: "of an earlier wave to be healthy" in str(world.condition("Ready")), "the wait")
+        assert await world.data("after") == {"k": "1"}
+        await status(world, "deployments.apps", "web", {**READY, "observedGeneration": 2})
+        await world.until(lambda: world.cache.get("configmaps", "default", "after")["data"] == {"k": "2"}, "the second of both")
+
+
+def needing(text: str, *names: str) -> str:
+    return text.replace("metadata: {name:", f"metadata: {{annotations: {{reconciler.dev/depends-on: '{', '.join(names)}'}}, name:", 1)
+
+
+async def test_an_object_waits_for_those_that_it_names(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "web.yaml").write_text(WEB)
+    (tmp_path / "after.yaml").write_text(needing(config("after"), "Deployment/web", "ConfigMap/default/other"))
+    (tmp_path / "loose.yaml").write_text(config("loose"))
+    async with running(tmp_path) as world:
+        await world.until(lambda: "waits for Deployment default/web to be healthy" in str(world.condition("Ready")), "the reason")
+        assert await world.get("configmaps", "loose") is not None
+        await status(world, "deployments.apps", "web", READY)
+        await world.until(lambda: "waits for ConfigMap default/other to be healthy" in str(world.condition("Ready")), "one of nobody's")
+        assert await world.get("configmaps", "after") is None
+        action = plan.Create(kind="configmaps", body={"metadata": {"name": "other", "namespace": "default"}}, why="test")
+        await world.client.perform(action, USER)
+        await world.until(lambda: world.cache.get("configmaps", "default", "after"), "its turn")
+        (tmp_path / "after.yaml").unlink()
+        (tmp_path / "web.yaml").unlink()
+        await world.until(lambda: world.cache.get("deployments.apps", "default", "web") is None, "the pruning")
+        deleted = [action.name for action in world.writes if isinstance(action, plan.Delete)]
+        assert deleted == ["after", "web"], "what stands on others goes first"
+
+
+async def test_what_can_never_come_is_said(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "a.yaml").write_text(needing(config("a"), "ConfigMap/b"))
+    (tmp_path / "b.yaml").write_text(needing(config("b"), "ConfigMap/c"))
+    (tmp_path / "c.yaml").write_text(needing(config("c"), "ConfigMap/b"))
+    (tmp_path / "d.yaml").write_text(needing(config("d"), "b"))
+    (tmp_path / "e.yaml").write_text(needing(config("e"), "Namespace/x/y"))
+    async with running(tmp_path) as world:
+        found = "\n".join(world.errors())
+        assert "ConfigMap default/b depends on itself by way of ConfigMap default/c: it would wait for ever" in found
+        assert "'b' is no object: write KIND/NAME" in found
+        assert "a Namespace belongs to no namespace: write Namespace/y" in found
+        assert len(world.errors()) == 4
+
+
 async def test_a_wave_must_be_a_number(tmp_path: pathlib.Path) -> None:
     (tmp_path / "a.yaml").write_text(config("a").replace("{name: a}", "{name: a, annotations: {reconciler.dev/wave: first}}"))
     async with running(tmp_path) as world:

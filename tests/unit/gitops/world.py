@@ -9,7 +9,7 @@ from typing import Any
 from reconciler import kinds
 from reconciler.api import apiserver
 from reconciler.client import protocol
-from reconciler.gitops import agent, fleet, history, sync, wanted
+from reconciler.gitops import agent, alarm, fleet, history, sync, wanted
 from reconciler.kit import clock as clocks
 from reconciler.kit import tasks
 from reconciler.loop import cache as caches
@@ -17,7 +17,7 @@ from reconciler.loop import events, perform
 from reconciler.model import errors, meta, plan
 from tests.unit.api.memory import MemoryJournal
 
-PACE = agent.Pace(quiet_seconds=0.002, young_seconds=0.06, prune_seconds=0.1, prune_retry_seconds=0.1, rescan_seconds=0.3)
+PACE = alarm.Pace(quiet_seconds=0.002, young_seconds=0.06, prune_seconds=0.1, prune_retry_seconds=0.1, rescan_seconds=0.3)
 USER = protocol.Origin(actor="user/test")
 PATIENCE_SECONDS = 20.0
 
