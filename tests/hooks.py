@@ -25,7 +25,9 @@ class Hooks:
         self.asked: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
 
-    async def handle(self, request: web.Request) -> web.Response:
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        if request.headers.get("Upgrade") == "websocket":
+            return await self._echo(request)
         body = await request.read()
         asked = orjson.loads(body) if body else {"path": request.path_qs, "method": request.method}
         self.asked.append(asked)
@@ -34,6 +36,15 @@ class Hooks:
         if isinstance(answered, web.Response):
             return answered
         return web.json_response(answered)
+
+    async def _echo(self, request: web.Request) -> web.StreamResponse:
+        """Speak a WebSocket that turns around what it hears."""
+        self.headers.append(dict(request.headers))
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        async for message in socket:
+            await socket.send_bytes(message.data[::-1])
+        return socket
 
     def config(self, **more: Any) -> dict[str, Any]:
         return {"url": f"{self.url}/hook", "caBundle": self.authority, **more}

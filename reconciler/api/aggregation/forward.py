@@ -2,7 +2,7 @@
 
 Who asks is told in X-Remote-* headers, which count because the call shows the front-proxy certificate; what the client
 itself sent of such headers, and its own credentials, stay here. Bodies flow in pieces, watches for as long as they
-last. Requests to switch protocols (exec) are not forwarded.
+last; a request to switch protocols (exec) becomes bytes both ways once that server agrees.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from yarl import URL
 from reconciler.api import outbound
 from reconciler.api.auth import certificates
 from reconciler.api.calls import User
+from reconciler.api.connect import switching
 from reconciler.model import errors, meta
 
 CONNECT_SECONDS = 10.0
@@ -71,6 +72,8 @@ class Forwarder:
 
     async def forward(self, request: web.BaseRequest, user: User, remote: Remote) -> web.StreamResponse:
         """Raises StatusError 503 where the server cannot be reached."""
+        if "upgrade" in request.headers.get("Connection", "").lower():
+            return await self._upgraded(request, user, remote)
         headers = _headers(request.headers, user)
         body = _pieces(request) if request.body_exists else None
         try:
@@ -80,6 +83,19 @@ class Forwarder:
             async with call as answer:
                 return await _relayed(request, answer)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise unavailable(f"error trying to reach service: {outbound.worded(error)}") from error
+
+    async def _upgraded(self, request: web.BaseRequest, user: User, remote: Remote) -> web.StreamResponse:
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                place = (await self._resolver.resolve(remote.host, remote.port))[0]
+                reader, writer = await asyncio.open_connection(
+                    place["host"], place["port"], ssl=self._context(remote), server_hostname=remote.host, limit=HEADERS_MOST_BYTES
+                )
+            headers = _headers(request.headers, user)
+            headers["Host"] = f"{remote.host}:{remote.port}"
+            return await switching.switched(request, reader, writer, request.raw_path, headers)
+        except switching.Failures as error:
             raise unavailable(f"error trying to reach service: {outbound.worded(error)}") from error
 
     async def fetch(self, remote: Remote, path: str, user: User, timeout_seconds: float) -> tuple[int, bytes]:

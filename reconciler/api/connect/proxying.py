@@ -6,7 +6,6 @@ are not checked, as kube-apiserver does not.
 """
 
 import asyncio
-import contextlib
 import os
 import socket
 import ssl
@@ -20,12 +19,11 @@ from aiohttp import web
 from aiohttp.client_proto import ResponseHandler
 from multidict import CIMultiDict
 
-from reconciler.api.connect import limits, rewriting, upgrade
+from reconciler.api.connect import limits, rewriting, switching
 from reconciler.model import errors
 
 DIAL_SECONDS = 30.0
 HEAD_MOST_BYTES = 64 * 1024
-REFUSAL_SECONDS = 10.0  # for the rest of an answer that refuses an upgrade
 _CONNECTION_HEADERS = frozenset(
     (
         "connection", "proxy-connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding",
@@ -123,57 +121,16 @@ async def _beginning(answer: aiohttp.ClientResponse) -> tuple[bytes, bool]:
     return bytes(page), True
 
 
-# Upgrades
-
-
 async def _upgraded(request: web.BaseRequest, upstream: Upstream, connected: socket.socket) -> web.StreamResponse:
     secure = _any_certificate() if upstream.scheme == "https" else None
     try:
         reader, writer = await asyncio.open_connection(
             sock=connected, ssl=secure, server_hostname=upstream.host.rpartition(":")[0] if secure else None, limit=HEAD_MOST_BYTES
         )
-        headers = _forwarded(request, upstream)
-        headers.update({"Connection": "Upgrade", "Upgrade": request.headers.get("Upgrade", "")})
-        lines = [f"{request.method} {_asked(request, upstream)} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
-        writer.write("\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape"))
-        await writer.drain()
-        head = await reader.readuntil(b"\r\n\r\n")
-    except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+        return await switching.switched(request, reader, writer, _asked(request, upstream), _forwarded(request, upstream))
+    except switching.Failures as error:
         connected.close()
         raise _unreachable(upstream, error) from error
-    program, client = upgrade.Socket(reader, writer), upgrade.Raw(request)
-    try:
-        await client.write(head)
-        if head.split(b" ", 2)[1:2] == [b"101"]:
-            await _coupled(client, program)
-        else:
-            async with asyncio.timeout(REFUSAL_SECONDS):
-                await upgrade.pump(program, client)
-    except OSError:
-        pass  # one of the two is gone, or the refusal is at its end
-    finally:
-        await program.close()
-        await client.close()
-    return upgrade.Switched()
-
-
-async def _coupled(client: upgrade.ByteStream, program: upgrade.ByteStream) -> None:
-    """Until one of them ends, or nothing has moved for long."""
-    async with limits.idle() as idle:
-        pumps = [asyncio.create_task(_pump(client, program, idle)), asyncio.create_task(_pump(program, client, idle))]
-        try:
-            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in pumps:
-                task.cancel()
-            await asyncio.gather(*pumps, return_exceptions=True)
-
-
-async def _pump(source: upgrade.ByteStream, target: upgrade.ByteStream, idle: limits.Idle) -> None:
-    with contextlib.suppress(OSError):
-        while data := await source.read():
-            idle.moved()
-            await target.write(data)
 
 
 # Requests and headers

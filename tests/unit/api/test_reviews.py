@@ -40,6 +40,10 @@ class Clients:
         """A watch of the administrator's."""
         return await self._session.get(self._url + path, ssl=self._context, headers={"Authorization": "Bearer root"})
 
+    def socket(self, path: str) -> Any:
+        """A WebSocket of the administrator's."""
+        return self._session.ws_connect(self._url + path, ssl=self._context, headers={"Authorization": "Bearer root"})
+
     async def eventually(self, path: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """The first answer to a GET that is as wanted."""
         for _ in range(2000):

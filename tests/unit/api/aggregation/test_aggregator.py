@@ -87,6 +87,16 @@ async def test_requests_and_discovery_reach_the_external_server(tmp_path: pathli
         assert (await clients.ask("GET", index[f"apis/{GROUP}/v1"]["serverRelativeURL"]))[1]["openapi"] == "3.0.0"
 
 
+async def test_a_switch_of_protocols_reaches_the_external_server(tmp_path: pathlib.Path) -> None:
+    async with aggregated(tmp_path) as (clients, hook):
+        async with clients.socket(f"/apis/{GROUP}/v1/namespaces/default/flunders/a/exec") as socket:
+            await socket.send_bytes(b"abc")
+            assert await socket.receive_bytes() == b"cba"
+        told = next(headers for headers in hook.headers if "Upgrade" in headers)
+        assert (told["X-Remote-User"], told["X-Remote-Group"]) == ("root", "system:masters")
+        assert not {name for name in told if name.lower() == "authorization"}
+
+
 async def test_a_server_that_is_not_there_is_told(tmp_path: pathlib.Path) -> None:
     async with serving(tmp_path) as clients:
         spec = {"group": GROUP, "version": "v1", "groupPriorityMinimum": 2000, "versionPriority": 10, "insecureSkipTLSVerify": True}
