@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from reconciler.api import options
 from reconciler.api.backend import LogOptions
 from reconciler.kit import clock
 from reconciler.model import errors, meta
@@ -52,12 +53,7 @@ def options_of(query: Mapping[str, str], now: float) -> LogOptions:
 
 def _integer(query: Mapping[str, str], name: str) -> int | None:
     text = query.get(name, "")
-    if not text:
-        return None
-    try:
-        return int(text)
-    except ValueError:
-        raise errors.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+    return options.integer(text) if text else None
 
 
 def _flag(query: Mapping[str, str], name: str) -> bool:

@@ -43,6 +43,7 @@ from reconciler.store import types
 ATTEMPTS = 8  # decisions on one unconditional write before the caller is told of the conflict
 NAMES_TRIED = 8  # generated names tried before giving up
 MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
+DIGITS_MOST = 20  # of a revision
 UNVERSIONED = "must be specified for an update"
 
 Decide = Callable[[Item | None], Awaitable[deletion.Verdict]]
@@ -418,8 +419,9 @@ def _with_revision(obj: meta.Obj, revision: int) -> dict[str, Any]:
 def _revision(obj: meta.Obj) -> int:
     """The revision that an update insists on; 0 for none. Raises StatusError 500 as kube-apiserver does."""
     text = meta.resource_version(obj)
-    if text and not (text.isascii() and text.isdecimal()):
-        raise errors.StatusError(500, "", f'strconv.ParseUint: parsing "{text}": invalid syntax')
+    is_number = not text or (text.isascii() and text.isdecimal())
+    if not is_number or len(text) > DIGITS_MOST:
+        raise errors.StatusError(500, "", f'strconv.ParseUint: parsing "{text}": {"value out of range" if is_number else "invalid syntax"}')
     return int(text or 0)
 
 

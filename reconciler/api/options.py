@@ -1,6 +1,7 @@
 """Query parameters as Kubernetes' options: parsed, checked, refused in the words of k8s.io/apimachinery."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -12,6 +13,8 @@ from reconciler.model.plan import Propagation
 
 MANAGER_MOST = 128
 PARAMETERS_MOST = 200
+DIGITS_MOST = 20  # of a number of 64 bits, with its sign
+_INTEGER = re.compile("[+-]?[0-9]+")
 Action = Literal["Create", "Update", "Patch", "Delete"]
 
 
@@ -40,22 +43,27 @@ class Query(dict[str, list[str]]):
 
     def integer(self, name: str) -> int | None:
         text = self.one(name)
-        if not text:
-            return None
-        try:
-            return int(text)
-        except ValueError:
-            raise errors.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+        return integer(text) if text else None
 
     def single(self) -> dict[str, str]:
         return {name: values[0] for name, values in self.items()}
 
 
+def integer(text: str) -> int:
+    """A number of 64 bits. Raises StatusError 400."""
+    if _INTEGER.fullmatch(text) is None:
+        raise errors.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+    if len(text) > DIGITS_MOST or not -(2**63) <= int(text) < 2**63:
+        raise errors.bad_request(f'strconv.ParseInt: parsing "{text}": value out of range')
+    return int(text)
+
+
 def revision(text: str) -> int:
     """A resourceVersion parameter. Raises StatusError 400."""
-    if text.isascii() and text.isdecimal() and int(text) < 2**64:
+    is_number = text.isascii() and text.isdecimal()
+    if is_number and len(text) <= DIGITS_MOST and int(text) < 2**64:
         return int(text)
-    fault = "value out of range" if text.isascii() and text.isdecimal() else "invalid syntax"
+    fault = "value out of range" if is_number else "invalid syntax"
     raise errors.bad_request(str(errors.invalid("resourceVersion", text, f'strconv.ParseUint: parsing "{text}": {fault}')))
 
 

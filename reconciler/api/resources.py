@@ -318,7 +318,7 @@ def _listing(route: requests.Route, query: options.Query) -> paging.Request:
         refused.append(errors.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
     if refused:
         raise errors.invalid_object("ListOptions", "meta.k8s.io", "", refused)
-    limit = query.integer("limit") or 0
+    limit, _ = query.integer("limit") or 0, query.integer("timeoutSeconds")  # a list never takes that long
     return paging.Request(
         labels=selecting.labels(query.one("labelSelector")),
         fields=selecting.fields(route.kind, query.one("fieldSelector")),

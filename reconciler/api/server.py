@@ -29,6 +29,7 @@ from reconciler.model import errors
 log = logging.getLogger(__name__)
 
 HEADERS_MOST_BYTES = 32 * 1024
+HEAD_SECONDS = 32.0  # for a client to say what it wants, kube-apiserver's own
 CONNECTIONS_WAITING = 1024
 KEEP_ALIVE_SECONDS = 300.0
 STOP_SECONDS = 5.0
@@ -49,7 +50,7 @@ class Listen:
 class Connection(web_protocol.RequestHandler):
     """One client connection; who is at its other end is asked once."""
 
-    __slots__ = ("_lost", "refusal", "time", "user")
+    __slots__ = ("_lost", "_silence", "refusal", "time", "user")
 
     time: clocks.Clock
     user: User | None
@@ -64,9 +65,15 @@ class Connection(web_protocol.RequestHandler):
         except errors.StatusError as error:
             self.refusal = error
         self._lost = self._loop.create_future()
+        self._silence = self._loop.call_later(HEAD_SECONDS, self._close_silent)
+
+    def _close_silent(self) -> None:
+        if not self._request_count and self.transport is not None:
+            self.transport.abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
+        self._silence.cancel()
         if not self._lost.done():
             self._lost.set_result(None)
 

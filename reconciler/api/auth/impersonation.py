@@ -23,8 +23,8 @@ GROUP = "authentication.k8s.io"
 
 def user_of(headers: CIMultiDictProxy[str], asker: User, authoriser: authorisation.Authoriser) -> User:
     """Who the request is to be judged as. Raises StatusError 400 and 403."""
-    name, uid = headers.get("Impersonate-User", ""), headers.get("Impersonate-Uid", "")
-    groups = tuple(headers.getall("Impersonate-Group", ()))
+    name, uid = _text(headers.get("Impersonate-User", "")), _text(headers.get("Impersonate-Uid", ""))
+    groups = tuple(map(_text, headers.getall("Impersonate-Group", ())))
     extra = _extra(headers)
     if not name:
         if groups or uid or extra:
@@ -61,8 +61,13 @@ def _extra(headers: CIMultiDictProxy[str]) -> dict[str, tuple[str, ...]]:
         lowered = header.lower()
         if lowered.startswith(EXTRA_PREFIX):
             key = unquote(lowered.removeprefix(EXTRA_PREFIX))
-            found[key] = (*found.get(key, ()), value)
+            found[key] = (*found.get(key, ()), _text(value))
     return found
+
+
+def _text(value: str) -> str:
+    """A header as text: bytes that are no characters are replaced."""
+    return value.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def _go(uid: str, groups: tuple[str, ...], extra: Mapping[str, tuple[str, ...]]) -> str:

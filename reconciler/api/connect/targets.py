@@ -16,6 +16,7 @@ from reconciler.model import errors, meta
 
 SLICES = "endpointslices.discovery.k8s.io"
 SERVICE_NAME = "kubernetes.io/service-name"
+PORT_DIGITS_MOST = 5
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -63,7 +64,7 @@ def of_service(cache: Cache, namespace: str, id: Id) -> Target:
     if item is None:
         raise errors.not_found("services", "", id.name)
     name = id.port
-    if id.port.isdecimal():
+    if id.port.isdecimal() and len(id.port) <= PORT_DIGITS_MOST:
         named = [one.get("name") or "" for one in meta.spec(item.obj).get("ports") or () if one["port"] == int(id.port)]
         if not named:
             raise _unavailable(f'no service port {int(id.port)} found for service "{id.name}"')
@@ -102,7 +103,7 @@ def _target(pod: meta.Obj, scheme: str, port: str) -> Target:
         raise errors.bad_request("address not allowed") from None
     if address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified:
         raise errors.bad_request("address not allowed")
-    if port and not (port.isdecimal() and 0 < int(port) < 65536):
+    if port and not (port.isdecimal() and len(port) <= PORT_DIGITS_MOST and 0 < int(port) < 65536):
         raise errors.bad_request(f'invalid port "{port}"')
     return Target(pod, scheme, int(port) if port else _DEFAULT_PORTS[scheme])
 
