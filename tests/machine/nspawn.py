@@ -1,7 +1,8 @@
 """A machine that shares this one's kernel: systemd as PID 1 of a container, with process numbers, network and mounts of its own.
 
-Its control groups are below one of this machine's, of the version that this machine has. A power cut ends every
-process at once but leaves the kernel's page cache, so what it shows is that no process has to end well.
+Its control groups are below one of this machine's, of the version that this machine has, and go with the power as a
+kernel's would. A power cut ends every process at once but leaves the kernel's page cache, so what it shows is that no
+process has to end well.
 """
 
 import contextlib
@@ -52,10 +53,11 @@ class Machine:
         )
 
     def cut_power(self) -> None:
-        """End every process at once: with PID 1 of their namespace the kernel kills all others. Returns when they are gone."""
+        """End every process at once: with PID 1 of their namespace the kernel kills all others. Returns when nothing is left."""
         for _ in range(END_ATTEMPTS):
             left = _processes(self._groups)
             if not left:
+                self._forget_groups()
                 return
             for pid in left:
                 with contextlib.suppress(ProcessLookupError):
@@ -65,6 +67,8 @@ class Machine:
 
     def close(self) -> None:
         self.cut_power()
+
+    def _forget_groups(self) -> None:
         for group in self._groups:
             for folder in sorted(group.glob("**/"), reverse=True):
                 with contextlib.suppress(OSError):

@@ -9,7 +9,7 @@ from tests.machine import tree
 
 PACKAGES = "systemd-sysv,dbus,python3,nftables,iproute2,procps,kmod,udev,initramfs-tools,linux-image-cloud-amd64"
 DISK_SIZE = "3G"
-EMULATED = ["-accel", "tcg,thread=multi", "-cpu", "max"]
+EMULATED = ["-accel", "tcg,thread=multi", "-cpu", "max,la57=off"]
 VIRTUAL = ["-accel", "kvm", "-cpu", "host"]
 PATIENCE = {  # an emulated processor takes minutes to start the daemon
     "etc/systemd/system/reconciler.service.d/patience.conf": "[Service]\nWatchdogSec=2min\nTimeoutStartSec=infinity\n",
@@ -36,7 +36,7 @@ class Machine:
     def start(self) -> "subprocess.Popen[str]":
         kernel, initrd = (sorted(self._tree.glob(f"boot/{name}-*"))[-1] for name in ("vmlinuz", "initrd.img"))
         command = ["qemu-system-x86_64", "-m", "2048", "-smp", "2", "-nographic", "-nic", "none", *(VIRTUAL if works() else EMULATED)]
-        command += ["-kernel", str(kernel), "-initrd", str(initrd), "-append", "root=/dev/vda rw console=ttyS0 quiet panic=-1"]
+        command += ["-kernel", str(kernel), "-initrd", str(initrd), "-append", "root=/dev/vda rw console=ttyS0 quiet panic=-1 mitigations=off"]
         command += ["-drive", f"file={self._disk},format=raw,if=virtio"]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace")
 
