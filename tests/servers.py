@@ -93,7 +93,7 @@ def running(*words: str, folder: pathlib.Path | None = None) -> Iterator[Server]
         finally:
             server.stop()
             subprocess.run(
-                [sys.executable, "-m", "reconciler", "down", "--data-dir", str(server.data_dir)],
+                [sys.executable, "-m", "reconciler", "down", "--grace-period", "0", "--data-dir", str(server.data_dir)],
                 capture_output=True,
                 timeout=60,
                 check=False,

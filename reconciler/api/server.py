@@ -1,8 +1,8 @@
 """The listeners: HTTPS with client certificates on TCP, plain HTTP on a unix socket for the local owner.
 
 Headers, bodies and connections are bounded. `renew_certificates`, which somebody calls every RENEWAL_CHECK_SECONDS,
-renews certificates near their end; new connections see the new one. Stopping closes the listeners first, then ends
-watches, then waits for what is in flight.
+renews certificates near their end; new connections see the new one. Stopping closes the listeners and idle connections
+first, then ends watches, then waits for what is in flight.
 """
 
 import asyncio
@@ -176,6 +176,8 @@ class HttpServer:
     async def close(self) -> None:
         for listener in self._listeners:
             listener.close()
+        if self._http is not None:
+            self._http.pre_shutdown()  # or an idle connection would be waited for as one at work
         self._objects.watching.end_all()
         self._connecting.end_all()
         if self._http is not None:

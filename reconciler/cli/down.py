@@ -13,11 +13,23 @@ from reconciler.cli import connection as connections
 from reconciler.cli import main
 
 STOP_SECONDS = 30.0
+MOST_GRACE_SECONDS = 60.0  # less than TimeoutStopSec of the keeper's unit
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-dir", type=pathlib.Path, metavar="DIR", help="the data folder of the daemon")
     parser.add_argument("--config", type=pathlib.Path, metavar="FILE", help="the configuration that it was started with")
+    configure_grace(parser)
+
+
+def configure_grace(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--grace-period",
+        type=float,
+        default=MOST_GRACE_SECONDS,
+        metavar="SECONDS",
+        help=f"the most that containers get between their stop signal and the kill (default: {MOST_GRACE_SECONDS:g})",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -29,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"reconciler down: {error}", file=sys.stderr)
         return 2
     _stop_daemon(settings.data_dir / "api.sock")
-    stopped = teardown.run(settings)
+    stopped = teardown.run(settings, arguments.grace_period)
     print(f"stopped {stopped} pod{'' if stopped == 1 else 's'}")
     return 0
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reconciler.cli import connection as connections
-from reconciler.cli import main
+from reconciler.cli import down, main
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--data-dir", type=pathlib.Path, metavar="DIR", help="the data folder of the daemon")
     parser.add_argument("--config", type=pathlib.Path, metavar="FILE", help="the configuration that it was started with")
+    down.configure_grace(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -32,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     socket = settings.run_dir / launch.SOCKET
     try:
-        pods = asyncio.run(_ask(settings.run_dir, arguments.what))
+        pods = asyncio.run(_ask(settings.run_dir, arguments.what, arguments.grace_period))
     except (client.Gone, OSError) as error:
         raise main.Refused(f"no keeper answers at {socket} ({error})") from error
     for pod in pods:
@@ -40,12 +41,12 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-async def _ask(run_dir: pathlib.Path, what: str) -> Sequence[Mapping[str, Any]]:
+async def _ask(run_dir: pathlib.Path, what: str, most_grace_seconds: float) -> Sequence[Mapping[str, Any]]:
     """The pods to print."""
     from reconciler.node.keeper import client, launch
 
     if what == "stop":
-        await launch.end_pods(run_dir, "stop")
+        await launch.end_pods(run_dir, "stop", most_grace_seconds)
         return ()
     answer = await client.request(run_dir / launch.SOCKET, what)
     return list(answer.get("pods", ()))

@@ -21,16 +21,16 @@ from reconciler.proxy.backends import nftables
 KEEPER_ATTEMPTS, KEEPER_PAUSE_SECONDS = 100, 0.02
 
 
-def run(config: Config) -> int:
+def run(config: Config, most_grace_seconds: float) -> int:
     """Stop every container and remove what connected them; how many pods there were."""
-    return asyncio.run(_remove(config))
+    return asyncio.run(_remove(config, most_grace_seconds))
 
 
-async def _remove(config: Config) -> int:
+async def _remove(config: Config, most_grace_seconds: float) -> int:
     stopped, groups = 0, cgroups.Groups({})
     if (config.run_dir / launch.SOCKET).exists():
         groups = cgroups.detect((await machine.explore(config)).cgroup)
-        stopped = await launch.stop_all(config.run_dir)
+        stopped = await launch.stop_all(config.run_dir, most_grace_seconds)
         await _keeper_ends(config)
     groups.remove()
     places.remove_memory(config.data_dir / "pods")

@@ -36,6 +36,7 @@ def sandbox(pod: meta.Obj, log_root: Path) -> types.SandboxSpec:
         host_pid=bool(spec.get("hostPID")),
         host_ipc=bool(spec.get("hostIPC")),
         share_process_namespace=bool(spec.get("shareProcessNamespace")),
+        grace_seconds=float(spec.get("terminationGracePeriodSeconds", 30)),
         sysctls={one["name"]: str(one["value"]) for one in (spec.get("securityContext") or {}).get("sysctls") or ()},
     )
 

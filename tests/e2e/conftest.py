@@ -35,7 +35,7 @@ class Cluster:
     def down(self) -> None:
         if self.server is not None:
             self.server.stop()
-        command = [sys.executable, "-m", "reconciler", "down", "--data-dir", str(self.data_dir)]
+        command = [sys.executable, "-m", "reconciler", "down", "--grace-period", "0", "--data-dir", str(self.data_dir)]
         subprocess.run(command, capture_output=True, timeout=60, check=True)
 
 

@@ -14,6 +14,21 @@ from tests import servers
 from tests.e2e.conftest import Cluster
 from tests.e2e.test_walk import container_pid, ready_pods
 
+PARTING = """\
+apiVersion: v1
+kind: Pod
+metadata: {{name: parting, labels: {{app: web}}}}
+spec:
+  os: {{name: linux}}
+  terminationGracePeriodSeconds: {grace}
+  containers:
+  - name: main
+    image: host
+    command: [sh, -c, "trap 'echo bye > {file}; exit' USR1; while :; do sleep 0.02; done"]
+    lifecycle: {{stopSignal: SIGUSR1}}
+    volumeMounts: [{{name: own, mountPath: {folder}}}]
+  volumes: [{{name: own, hostPath: {{path: {folder}}}}}]
+"""
 MANIFESTS = """\
 apiVersion: apps/v1
 kind: Deployment
@@ -71,10 +86,10 @@ def test_down_after_everything_was_killed(cluster: Cluster, tmp_path: pathlib.Pa
     keeper = asyncio.run(client.request(settings.run_dir / launch.SOCKET, "hello"))["pid"]
     server.stop(signal.SIGKILL)
     os.kill(keeper, signal.SIGKILL)
-    assert f"stopped {replicas} pod" in server.cli("down", "--config", str(file))
+    assert f"stopped {replicas} pod" in server.cli("down", "--grace-period", "0", "--config", str(file))
     assert left(settings, uids) == {}
     assert not mount.is_symlink()
-    assert "stopped 0 pods" in server.cli("down", "--config", str(file))
+    assert "stopped 0 pods" in server.cli("down", "--grace-period", "0", "--config", str(file))
 
 
 def test_the_keepers_stop_ends_containers_and_keeps_their_records(cluster: Cluster, tmp_path: pathlib.Path) -> None:
@@ -83,10 +98,22 @@ def test_the_keepers_stop_ends_containers_and_keeps_their_records(cluster: Clust
     (pod,) = servers.eventually(lambda: ready_pods(server, 1))
     first = container_pid(server, pod)
     server.stop()
-    server.cli("keeper", "stop", "--data-dir", str(cluster.data_dir))
+    server.cli("keeper", "stop", "--grace-period", "0.1", "--data-dir", str(cluster.data_dir))
     with pytest.raises(ProcessLookupError):
         os.kill(first, 0)
     assert f"{pod['metadata']['uid']} ended" in server.cli("keeper", "list", "--data-dir", str(cluster.data_dir))
     server = cluster.up()
     again = servers.eventually(lambda: [one for one in ready_pods(server, 1) if one["status"]["containerStatuses"][0]["restartCount"] == 1])
     assert again[0]["metadata"]["uid"] == pod["metadata"]["uid"]
+
+
+@pytest.mark.parametrize("words", [["keeper", "stop"], ["down"]])
+def test_a_stop_gives_containers_their_grace(cluster: Cluster, tmp_path: pathlib.Path, words: list[str]) -> None:
+    folder = tmp_path / "left"
+    folder.mkdir()
+    cluster.write("a.yaml", PARTING.format(grace=3600, file=folder / "word", folder=folder))
+    server = cluster.up()
+    servers.eventually(lambda: ready_pods(server, 1))
+    server.stop()
+    server.cli(*words, "--data-dir", str(cluster.data_dir))
+    assert (folder / "word").read_text() == "bye\n"

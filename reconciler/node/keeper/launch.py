@@ -3,11 +3,14 @@
 import asyncio
 import contextlib
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from reconciler.node.keeper import client
+from reconciler.node.keeper import client, wire
 
 SOCKET = "keeper.sock"
 EXTERNAL_ATTEMPTS, EXTERNAL_PAUSE_SECONDS = 100, 0.1
@@ -55,19 +58,52 @@ def _start(run_dir: Path, environment: dict[str, str]) -> "subprocess.CompletedP
     )
 
 
-async def stop_all(run_dir: Path) -> int:
+async def stop_all(run_dir: Path, most_grace_seconds: float = 0.0) -> int:
     """Remove every pod of `run_dir` and end its keeper; how many pods there were. A keeper that was killed is started for it."""
     if not run_dir.exists():  # noqa: ASYNC240
         return 0
     await launch(run_dir)
-    ended = await end_pods(run_dir, "remove")
+    ended = await end_pods(run_dir, "remove", most_grace_seconds)
     with contextlib.suppress(client.Gone):
         await client.request(run_dir / SOCKET, "shutdown")
     return ended
 
 
-async def end_pods(run_dir: Path, operation: str) -> int:
-    """End every pod by the keeper's `stop` (records stay) or `remove` (nothing does); how many there were."""
+async def end_pods(run_dir: Path, operation: str, most_grace_seconds: float) -> int:
+    """End every pod by the keeper's `stop` (records stay) or `remove` (nothing does); how many there were.
+
+    Containers get their stop signal and as long as their pod gives them, but no longer than `most_grace_seconds`.
+    """
     pods = (await client.request(run_dir / SOCKET, "list"))["pods"]
-    await asyncio.gather(*(client.request(run_dir / SOCKET, operation, uid=pod["uid"]) for pod in pods))
+    await asyncio.gather(*(_end_pod(run_dir, pod, operation, most_grace_seconds) for pod in pods))
     return len(pods)
+
+
+async def _end_pod(run_dir: Path, pod: Mapping[str, Any], operation: str, most_grace_seconds: float) -> None:
+    grace_seconds = min(pod["pod"]["note"].get("grace_seconds", 0.0), most_grace_seconds)
+    if pod["pid"] and grace_seconds > 0:
+        with contextlib.suppress(client.Gone, wire.Refused, TimeoutError):  # it has ended by itself, or will be ended
+            async with asyncio.timeout(grace_seconds):
+                await _terminate(run_dir / "pods" / pod["uid"] / "shim.sock")
+    await client.request(run_dir / SOCKET, operation, uid=pod["uid"])
+
+
+async def _terminate(shim: Path) -> None:
+    """Send every container its stop signal; returns once all of them have ended."""
+    channel = await client.Channel.connect(shim)
+    try:
+        await channel.send({"op": "hello"})
+        hello, _ = await channel.answer()
+        living = {(one["name"], one["attempt"]): one for one in hello["containers"] if "finished_ns" not in one}
+        for (name, attempt), one in living.items():
+            number = signal.Signals["SIG" + (one["note"].get("stop_signal") or "TERM").removeprefix("SIG")]
+            await client.request(shim, "signal", name=name, attempt=attempt, signal=int(number))
+        events = channel.events()
+        while living:
+            event = await anext(events, None)
+            if event is None:
+                return
+            if event["event"] == "exit":
+                living.pop((event["container"]["name"], event["container"]["attempt"]), None)
+    finally:
+        channel.close()

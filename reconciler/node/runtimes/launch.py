@@ -70,7 +70,7 @@ def specification(around: Surroundings, sandbox: types.SandboxSpec, spec: types.
         "no_new_privileges": security.no_new_privileges and not security.privileged,
         "cgroups": around.groups.launch(sandbox.uid, spec.name, spec.attempt, spec.resources),
         "log": {"path": str(path), "max_bytes": around.log_max_bytes, "max_files": around.log_max_files},
-        "note": {"image": spec.image, "image_id": image.id},
+        "note": {"image": spec.image, "image_id": image.id, "stop_signal": spec.stop_signal},
     }
     description["seccomp"] = _filter(around, security, held)
     if around.mode == "plain":

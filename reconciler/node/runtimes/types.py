@@ -78,6 +78,7 @@ class SandboxSpec:
     host_pid: bool = False
     host_ipc: bool = False
     share_process_namespace: bool = False
+    grace_seconds: float = 30.0  # between the stop signal and the kill, for whoever stops the pod without the daemon
     sysctls: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -79,7 +79,7 @@ class Machine:
     def down(self) -> None:
         self.process.terminate()
         self.process.wait(30)
-        command = [sys.executable, "-m", "reconciler", "down", "--data-dir", str(self.data_dir)]
+        command = [sys.executable, "-m", "reconciler", "down", "--grace-period", "0", "--data-dir", str(self.data_dir)]
         subprocess.run(command, capture_output=True, timeout=60, check=True)
 
     def pods(self, app: str = "") -> dict[str, dict[str, Any]]:

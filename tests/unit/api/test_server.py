@@ -114,6 +114,16 @@ async def test_stopping_ends_watches(listening: server.HttpServer) -> None:
         assert await answer.content.read() == b""
 
 
+async def test_stopping_does_not_wait_for_idle_connections(listening: server.HttpServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "STOP_SECONDS", 3600.0)
+    async with aiohttp.ClientSession() as session:
+        url = listening.url + "/version"
+        async with session.get(url, ssl=trusting(listening), headers={"Authorization": f"Bearer {TOKEN}"}) as answer:
+            await answer.read()
+        async with asyncio.timeout(60):
+            await listening.close()
+
+
 async def test_a_taken_port_is_an_error(listening: server.HttpServer, tmp_path: pathlib.Path) -> None:
     second = server.HttpServer(listening.server, server.Listen(port=listening.port), tmp_path)
     with pytest.raises(OSError, match="address already in use"):
