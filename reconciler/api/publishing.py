@@ -3,6 +3,7 @@
 Upstream's lease reconciler, for the one server that there is. The mirroring controller leaves these Endpoints alone.
 """
 
+import socket
 from typing import Any
 
 from reconciler.client import protocol
@@ -12,6 +13,16 @@ NAMESPACE, NAME = "default", "kubernetes"
 ORIGIN = protocol.Origin(actor="apiserver")
 WHY = "pods reach the API there"
 SKIP_MIRROR = "endpointslice.kubernetes.io/skip-mirror"
+
+
+def own_address() -> str:
+    """The address that packets to elsewhere would have; no packet is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+            return str(probe.getsockname()[0])
+        except OSError:
+            return "127.0.0.1"
 
 
 async def publish(client: protocol.Client, address: str, port: int) -> None:

@@ -1,6 +1,7 @@
 """`reconciler up`: everything in one process, until SIGTERM or SIGINT; the containers stay."""
 
 import argparse
+import gc
 import importlib
 import pathlib
 import sys
@@ -29,6 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    gc.disable()  # nothing that is imported is garbage; `heap.prepare` turns it on
     # It reads the system's certificates when it is imported, 40 ms for which it does not need the interpreter.
     threading.Thread(target=importlib.import_module, args=("aiohttp",), daemon=True).start()
     from reconciler.daemon import config

@@ -18,6 +18,7 @@ from reconciler.metrics import registry
 from reconciler.model.view import View
 
 SLICE_SECONDS = 0.005
+STOP_SECONDS = 5.0  # at most, for scrapes in flight
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 STATE = "kube-state-metrics"
 
@@ -52,7 +53,7 @@ class Exposition:
         app = web.Application()
         app.router.add_get("/metrics", self._index)
         app.router.add_get("/metrics/{component}", self._component)
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_SECONDS)
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port).start()
         return int(self._runner.addresses[0][1])

@@ -31,6 +31,7 @@ YOUNG, MIDDLE, NEVER = 4_000, 1_000, 1_000_000
 
 def prepare() -> None:
     """Call once, before anything is loaded."""
+    gc.enable()
     gc.set_threshold(YOUNG, MIDDLE, NEVER)
 
 

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from reconciler.api import publishing
 from reconciler.client import protocol
 from reconciler.daemon import reach
 from reconciler.daemon.config import Config
@@ -93,7 +94,7 @@ class Machine:
         self.notes: list[str] = []
         self.inner_address = ""  # of the machine, for its pods only; empty where there is none
         self.name = config.node_name or socket.gethostname().lower()
-        self._address = own_address()
+        self._address = publishing.own_address()
         self._dns_address = dns_address(abilities.service_range(config))
         self._names = dns.DnsAgent(cache, config.cluster_domain, dns.resolvers(ours=[self._dns_address]))
         settings = process.Settings(
@@ -236,16 +237,6 @@ def address_label(config: Config) -> str:
 def log_root(config: Config) -> pathlib.Path:
     is_system = os.geteuid() == 0 and config.run_dir.name == "reconciler"
     return pathlib.Path("/var/log/pods") if is_system else config.data_dir / "logs"
-
-
-def own_address() -> str:
-    """The address that packets to elsewhere would have; no packet is sent."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))
-            return str(probe.getsockname()[0])
-        except OSError:
-            return "127.0.0.1"
 
 
 def _parent(pid: int) -> int:

@@ -1,18 +1,19 @@
 """The composition root: makes every component, in the order in which they need each other, and starts them.
 
-Nothing here decides. What takes long to import (the scheduler's numpy, the node) is imported once the API listens.
+Nothing here decides. What takes long to import is imported where it is needed: the scheduler's numpy once all is ready,
+the node only where there is one.
 """
 
 import asyncio
 import importlib
 import ipaddress
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reconciler import controllers, kinds
 from reconciler.api import apiserver, publishing, server
 from reconciler.client import protocol, usage
-from reconciler.daemon import announcing, exposition, heap, introspection, late_node, machine, narrator, office, prometheus
+from reconciler.daemon import exposition, heap, introspection, late_node, narrator, office, prometheus
 from reconciler.daemon.config import Config, ConfigError
 from reconciler.foresight import measuring, tokens
 from reconciler.gitops import fleet as gitops
@@ -21,13 +22,11 @@ from reconciler.kit import tasks
 from reconciler.loop import cache as caches
 from reconciler.loop import driver as drivers
 from reconciler.loop import events, perform
-from reconciler.model import errors, meta, plan, view
-from reconciler.model.view import View
-from reconciler.node import kubelet, logs, pages
-from reconciler.node.volumes import folders
-from reconciler.proxy import announce
-from reconciler.proxy import plan as services
+from reconciler.model import errors, meta, plan
 from reconciler.store import autocompact, local
+
+if TYPE_CHECKING:
+    from reconciler.daemon import machine
 
 Say = Callable[[str], None]
 
@@ -50,17 +49,17 @@ class Daemon:
         self.node = late_node.LateNode()
         self.introspection: introspection.Introspection | None = None
         self.usage: list[usage.Source] = []  # whoever measures what pods of its nodes use
-        self._closers: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        self.closers: list[Callable[[], Coroutine[Any, Any, None]]] = []
 
     async def start(self) -> None:
         """Return once the API is ready and the folder's first diff is done. Raises what cannot be helped."""
         config = self.config
         self.journal = await local.LocalJournal.open(config.data_dir, self.clock)
-        self._closers.append(self.journal.close)
-        self.abilities = await machine.explore(config) if config.runtime == "process" else None
+        self.closers.append(self.journal.close)
+        self.abilities = await self._explore() if config.runtime == "process" else None
         self.api = apiserver.ApiServer(self.journal, kinds.builtin(), self.clock, self._api_settings())
         await self.api.start()
-        self._closers.append(self.api.close)
+        self.closers.append(self.api.close)
         await self._listen()
         self.cache = caches.Cache(self.client("reconciler"), self.clock)
         self.tasks.start(self.cache.run(), "cache")
@@ -68,9 +67,7 @@ class Daemon:
         self.cache.subscribe([plan.EVERY_KIND], self._narrate)
         self._is_telling = True
         self._start_controllers()
-        if self.config.runtime == "sim":
-            self._start_simulation()
-        node = await self._start_node(self.abilities) if self.abilities is not None else None
+        node = await self._start_nodes()
         await self._publish(node)
         folder = await self._follow_folder()
         self.introspection = introspection.Introspection(
@@ -82,6 +79,21 @@ class Daemon:
             await folder.synced()
         self.tasks.start(self._schedule(), "scheduler")
         self.tasks.start(self._do_chores(), "chores")
+
+    async def _explore(self) -> "machine.Abilities":
+        from reconciler.daemon import machine
+
+        return await machine.explore(self.config)
+
+    async def _start_nodes(self) -> "machine.Machine | None":
+        if self.config.runtime == "none":
+            return None
+        from reconciler.daemon import nodes
+
+        if self.abilities is not None:
+            return await nodes.start_machine(self, self.abilities)
+        nodes.start_simulation(self)
+        return None
 
     def _api_settings(self) -> apiserver.Settings:
         first, last = self.config.node_ports
@@ -98,13 +110,13 @@ class Daemon:
         listen = server.Listen(host=_bare(host), port=int(port), socket=self.config.data_dir / "api.sock", token_file=self.config.tokens)
         self.server = server.HttpServer(self.api, listen, self.config.data_dir, self.node, own_paths=self._own_paths)
         await self.server.start()
-        self._closers.append(self.server.close)
+        self.closers.append(self.server.close)
         self.address = f"{host}:{self.server.port}"
 
-    async def _publish(self, node: machine.Machine | None) -> None:
+    async def _publish(self, node: "machine.Machine | None") -> None:
         """Say where pods reach the API. One that listens on the loopback only gets an address that just they can reach."""
         host = ipaddress.ip_address("127.0.0.1" if self.server.listen.host == "localhost" else self.server.listen.host)
-        address = machine.own_address() if host.is_unspecified else str(host)
+        address = publishing.own_address() if host.is_unspecified else str(host)
         if host.is_loopback and node is not None and node.inner_address:
             address = node.inner_address
             await self.server.also_listen(address)
@@ -133,7 +145,7 @@ class Daemon:
         driver = self.driver("controller", "kube-controller-manager", own)
         measured.wakes(driver.wake)
         if reader is not None:
-            self._closers.append(reader.close)
+            self.closers.append(reader.close)
         for controller in controllers.enabled(controllers.builtin(facts), self.config.controllers):
             driver.add(controller)
         self.tasks.start(driver.run(), "controllers")
@@ -168,53 +180,6 @@ class Daemon:
         ]
         await timers.run(chores, self.clock)
 
-    def _start_simulation(self) -> None:
-        from reconciler.node.sim import agent
-        from reconciler.node.sim import kubelet as kubelets
-
-        self.node.node = kubelets.SimulatedKubelet(lambda node: self.cache.by("pods", view.NODE, node))
-        simulated = agent.Agent(self.client("kubelet"), self.cache, self.clock, self.config.nodes)
-        self.usage.append(simulated)
-        self.tasks.start(simulated.run(), "simulated nodes")
-        self._keep_folders(lambda view, volume: True, folders.pretend)
-
-    async def _start_node(self, abilities: machine.Abilities) -> machine.Machine:
-        client = self.client("kubelet")
-        made = machine.Machine(self.config, abilities, client, self.cache, self.clock, self.performers(client, "the node"))
-        await made.start()
-        self._closers.append(made.close)
-        self.node.node = self._kubelet(made)
-        self.drivers.append(made.agent.driver)
-        self.usage.append(made.agent)
-        self.tasks.start(made.agent.run(), "node")
-        driver = self.driver("node", "kube-proxy", {services.Program: made.proxy.perform})
-        driver.add(services.controller(made.name))
-        self.tasks.start(driver.run(), "service proxy")
-        if self.config.load_balancer is not None:
-            self._announce(self.config.load_balancer.interface)
-        if self.config.volumes_folder is not None:
-            self._keep_folders(folders.is_on(made.name), folders.Folders(self.config.volumes_folder).perform)
-        self.notes += made.notes
-        return made
-
-    def _announce(self, interface: str) -> None:
-        announcer = announcing.Announcer(interface, machine.instance_of(self.config))
-        self._closers.append(announcer.close)
-        driver = self.driver("node", "kube-proxy", announcer.performers())
-        driver.add(announce.CONTROLLER)
-        self.tasks.start(driver.run(), "load balancer addresses")
-
-    def _keep_folders(self, is_here: Callable[[View, meta.Obj], bool], performer: perform.Performer) -> None:
-        if self.config.volumes_folder is not None:
-            driver = self.driver("node", "kubelet", {folders.Make: performer, folders.Remove: performer})
-            driver.add(folders.controller(is_here, self.config.volumes_folder))
-            self.tasks.start(driver.run(), "local volumes")
-
-    def _kubelet(self, made: machine.Machine) -> kubelet.Kubelet:
-        container_logs = logs.Logs(made.runtime, self.clock)
-        shown = pages.Pages(lambda: self.cache.by("pods", view.NODE, made.name), container_logs, machine.log_root(self.config))
-        return kubelet.Kubelet(made.name, made.runtime, container_logs, shown)
-
     async def _follow_folder(self) -> gitops.Fleet | None:
         if self.config.folder is None:
             return None
@@ -225,7 +190,7 @@ class Daemon:
         if self.config.hooks_listen is not None:
             host, _, port = self.config.hooks_listen.rpartition(":")
             self.notes.append(f"webhooks are taken on http://{host}:{await made.door.start(_bare(host), int(port))}/hooks/SYNC")
-            self._closers.append(made.door.close)
+            self.closers.append(made.door.close)
         return made
 
     async def _expose(self) -> None:
@@ -233,7 +198,7 @@ class Daemon:
         exposition.register_process()
         shown = exposition.Exposition(self.cache, {})
         self.metrics_address = f"{host}:{await shown.start(_bare(host), int(port))}"
-        self._closers.append(shown.close)
+        self.closers.append(shown.close)
 
     def _narrate(self, kind: str, old: meta.Obj | None, new: meta.Obj | None) -> None:
         if not self._is_telling:
@@ -252,7 +217,7 @@ class Daemon:
         await self.tasks.close()
         for driver in self.drivers:
             await driver.close()
-        for close in reversed(self._closers):
+        for close in reversed(self.closers):
             await close()
 
     def client(self, manager: str) -> protocol.Client:
