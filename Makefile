@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install up test lint types unit bench oracle try-machine clean
+.PHONY: install up test lint types unit bench oracle try-machine try-vm clean
 
 install: .venv/.installed
 
@@ -29,10 +29,13 @@ bench: install
 oracle: install
 	$(BIN)/python -m tests.oracle
 
-# A machine with systemd and the units: under qemu where KVM works, else a container of systemd-nspawn.
-# Needs root, debootstrap and either; keeps Debian's tree in build/machine.
+# A machine with systemd and the units: a container of systemd-nspawn, or a virtual one under qemu with Debian's kernel
+# and control groups of version 2. Both need root and debootstrap, and keep Debian's tree below build/.
 try-machine: install
-	$(BIN)/python -m tests.machine build/machine
+	$(BIN)/python -m tests.machine build/machine nspawn
+
+try-vm: install
+	$(BIN)/python -m tests.machine build/vm qemu
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

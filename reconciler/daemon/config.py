@@ -89,6 +89,7 @@ class Config(pydantic.BaseModel):
     scheduler_config: pathlib.Path | None = None  # the file with the KubeSchedulerConfiguration
     controllers: tuple[str, ...] = ("*",)  # kube-controller-manager's syntax
     host_images: bool = False
+    pod_pids_limit: int = pydantic.Field(0, ge=0)  # of all processes of a pod, as the kubelet's podPidsLimit; 0 is no limit
     local_volumes: bool = True  # the class `local`: volumes that are folders under dataDir/volumes
     images: dict[str, pathlib.Path] = {}  # image name -> root file system: a folder, a tar or an OCI archive
     tokens: pathlib.Path | None = None  # kube-apiserver's static token file: token,user,uid,"group,..."

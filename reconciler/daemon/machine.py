@@ -102,6 +102,7 @@ class Machine:
             data_dir=config.data_dir,
             images={name: str(path) for name, path in config.images.items()},
             host_images=config.host_images,
+            pod_pids_limit=config.pod_pids_limit,
             mode=abilities.mode,
             share_host_network=abilities.mode == "plain",
         )

@@ -109,6 +109,10 @@ def _starts() -> Iterator[Row]:
             server = servers.start(folder, own / "data", "--runtime", "none")
             again.append((time.monotonic() - began) * 1000)
             server.stop()
-        subprocess.run([sys.executable, "-m", "reconciler", "down", "--grace-period", "0", "--data-dir", str(own / "data")], capture_output=True, check=False)
+        subprocess.run(
+            [sys.executable, "-m", "reconciler", "down", "--grace-period", "0", "--data-dir", str(own / "data")],
+            capture_output=True,
+            check=False,
+        )
     yield Row("first sync of 1,000 manifests in 200 files, start included", "s", [first], "<= 2")
     yield Row("start to ready with 1,000 objects, first diff done", "ms", again, "<= 900", "etcd and kube-apiserver, empty: 3,200")

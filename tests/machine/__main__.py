@@ -1,10 +1,9 @@
 """Tries the systemd units on a machine of their own, with real starts, watchdogs, upgrades, reboots and power cuts.
 
-    python -m tests.machine FOLDER [qemu | nspawn]      FOLDER keeps the tree and the disk
+    python -m tests.machine FOLDER nspawn|qemu      FOLDER keeps the tree and the disk
 
-What is not named is chosen: qemu where it has KVM, else systemd-nspawn. Needs root, debootstrap and a Debian mirror,
-so it is no part of the suite. What is tried is trial.py, which runs inside as a service, over several boots, and prints
-what it finds on the console. Power is cut from here, when it asks for it.
+Needs root, debootstrap and a Debian mirror, so it is no part of the suite. What is tried is trial.py, which runs inside
+as a service, over several boots, and prints what it finds on the console. Power is cut from here, when it asks for it.
 """
 
 import pathlib
@@ -59,5 +58,4 @@ def main(folder: pathlib.Path, kind: str) -> int:
 
 
 if __name__ == "__main__":
-    chosen = sys.argv[2] if len(sys.argv) > 2 else "qemu" if qemu.works() else "nspawn"
-    sys.exit(main(pathlib.Path(sys.argv[1]).absolute(), chosen))
+    sys.exit(main(pathlib.Path(sys.argv[1]).absolute(), sys.argv[2]))

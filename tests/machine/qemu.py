@@ -36,7 +36,8 @@ class Machine:
     def start(self) -> "subprocess.Popen[str]":
         kernel, initrd = (sorted(self._tree.glob(f"boot/{name}-*"))[-1] for name in ("vmlinuz", "initrd.img"))
         command = ["qemu-system-x86_64", "-m", "2048", "-smp", "2", "-nographic", "-nic", "none", *(VIRTUAL if works() else EMULATED)]
-        command += ["-kernel", str(kernel), "-initrd", str(initrd), "-append", "root=/dev/vda rw console=ttyS0 quiet panic=-1 mitigations=off"]
+        command += ["-kernel", str(kernel), "-initrd", str(initrd)]
+        command += ["-append", "root=/dev/vda rw console=ttyS0 quiet panic=-1 mitigations=off"]
         command += ["-drive", f"file={self._disk},format=raw,if=virtio"]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace")
 

@@ -25,7 +25,8 @@ STAGE = pathlib.Path("/var/lib/trial-stage")
 ACKNOWLEDGED = pathlib.Path("/var/lib/trial-acknowledged")
 MAX_WRITTEN, WRITTEN_BEFORE_CUT = 100_000, 200
 PACKAGE = pathlib.Path("/usr/lib/python3/dist-packages/reconciler")
-RUNNING = 5  # the pods that run: two of the trial's Deployment, its busy one, and two of the example
+RUNNING = 6  # the pods that run: two of the trial's Deployment, its busy and its parting one, and two of the example
+PARTING = pathlib.Path("/var/lib/trial-parting/words")
 FOLDER = pathlib.Path("/srv/cluster")
 SOCKET = "/var/lib/reconciler/api.sock"
 PATIENCE_SECONDS = float(os.environ.get("PATIENCE_SECONDS", "300"))
@@ -59,6 +60,18 @@ metadata: {name: busy}
 spec:
   containers:
   - {name: main, image: host, command: [sh, -c, "while :; do :; done"], resources: {limits: {cpu: 100m}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: parting}
+spec:
+  terminationGracePeriodSeconds: 60
+  containers:
+  - name: main
+    image: host
+    command: [sh, -c, "trap 'echo bye >> /parting/words; exit 0' TERM; while :; do sleep 0.1; done"]
+    volumeMounts: [{name: parting, mountPath: /parting}]
+  volumes: [{name: parting, hostPath: {path: /var/lib/trial-parting, type: DirectoryOrCreate}}]
 """
 
 
@@ -149,18 +162,29 @@ def group_file(pid: int, controller: str, v1: str, v2: str) -> str:
     return pathlib.Path(f"/sys/fs/cgroup/{folder}/{name}").read_text().strip()
 
 
+def parted(times: int) -> None:
+    """The container that writes a word when it is asked to end has had the time for it."""
+    words = PARTING.read_text().split()
+    assert words == ["bye"] * times, words
+    say(f"containers were given their grace: {times}")
+
+
 def limits() -> None:
     eater = eventually("a container over its memory limit ends", lambda: state("eater").get("terminated"))
     assert (eater["reason"], eater["exitCode"]) == ("OOMKilled", 137), eater
     pid = next(pid for pid in containers() if pathlib.Path(f"/proc/{pid}/cmdline").read_bytes() == b"sleep\x00100000\x00")
     quota, memory = group_file(pid, "cpu", "cpu.cfs_quota_us", "cpu.max"), group_file(pid, "memory", "memory.limit_in_bytes", "memory.max")
     assert (quota.split()[0], memory) == ("50000", str(64 << 20)), (quota, memory)
-    say(f"limits: cpu {quota}, memory {memory}")
+    pids = group_file(pid, "pids", "../pids.max", "../pids.max")
+    assert pids == "200", pids
+    say(f"limits: cpu {quota}, memory {memory}, processes of a pod {pids}")
     time.sleep(15)
     nodes = ask("/reconciler/usage")["nodes"]
     used = next(pod for pod in nodes[0]["pods"] if pod["podRef"]["name"] == "busy")["containers"][0]["cpu"]["usageNanoCores"]
     say(f"a container with a limit of 100m uses {used / 1e9:.3f} cores")
     assert 5e7 < used < 1.5e8, used
+    memory = next(pod for pod in nodes[0]["pods"] if pod["podRef"]["name"] == "parting")["containers"][0]["memory"]["workingSetBytes"]
+    assert 0 < memory < 64 << 20, memory
 
 
 def same_processes(what: str, do: Callable[[], Any]) -> None:
@@ -219,12 +243,14 @@ def stops() -> dict[str, int]:
     say("stop of the daemon: the containers go on")
     systemctl("stop", "reconciler-keeper")
     eventually("stop of the keeper: the containers end", lambda: not containers())
+    parted(1)
     assert subprocess.run(["systemctl", "is-failed", "--quiet", "reconciler-keeper"], check=False).returncode, "the keeper's stop failed"
     systemctl("start", "reconciler")
     eventually("both are started: pods are well, restarted once", lambda: restarts() == once_more(counts))
     systemctl("stop", "reconciler-keeper")
     assert not main_pid("reconciler"), "the daemon runs without its keeper"
     eventually("stop of the keeper under a daemon: the containers end", lambda: not containers())
+    parted(2)
     systemctl("start", "reconciler")
     return dict(eventually("pods are well, restarted once more", lambda: restarts() == once_more(once_more(counts)) and restarts()))
 
@@ -247,6 +273,7 @@ def first() -> None:
 
 def second(counts: dict[str, int]) -> None:
     eventually("pods are back after a reboot, restarted once", lambda: restarts() == once_more(counts))
+    parted(3)
     eventually("the Service answers", service_answers)
     (FOLDER / "late.yaml").write_text("{apiVersion: v1, kind: ConfigMap, metadata: {name: late}, data: {word: kept}}")
     eventually("a late change is acknowledged", lambda: ask("/api/v1/namespaces/default/configmaps/late")["data"])
@@ -276,6 +303,7 @@ def third(counts: dict[str, int]) -> None:
     systemctl("stop", "reconciler")
     down = subprocess.run(["reconciler", "down", "--config", "/etc/reconciler/config.yaml"], capture_output=True, text=True, check=False)
     say(f"down: {down.stdout.strip()} {down.stderr.strip()}")
+    parted(4)
     assert containers() == {}
     assert not list(pathlib.Path("/sys/fs/cgroup").glob("**/pod-*"))
     rules = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout

@@ -1,8 +1,9 @@
 """Where a container's control groups are and what is written into them; and what they tell.
 
-v1 (one hierarchy a controller) and v2 (one for all). Groups live below the keeper's own: .../reconciler/pod-UID/
-NAME-ATTEMPT, so that a delegated unit holds all of them. The shim makes them (it has the rights), the daemon only
-says what to write and reads what they tell.
+v1 (one hierarchy a controller) and v2 (one for all). Groups are .../reconciler/pod-UID/NAME-ATTEMPT. With v1 they live
+below the keeper's own. With v2 a group with limits below it holds no processes, and a unit whose main process is
+started again must be free to hold it: they live beside the keeper's, in its slice. The shim makes them (it has the
+rights), the daemon only says what to write and reads what they tell.
 """
 
 import contextlib
@@ -15,7 +16,7 @@ from typing import Any
 from reconciler.node.runtimes import types
 
 _V1_CONTROLLERS = ("cpu", "cpuacct", "memory", "pids", "freezer")
-_V2_CONTROLLERS = ("cpu", "memory", "pids")
+_V2_CONTROLLERS = ("cpu", "memory", "pids", "io")  # io only tells
 SLICE = "reconciler"
 
 
@@ -24,6 +25,8 @@ class Groups:
     """The folders below which pods' groups go: by v1 controller, or "" for v2; empty where nothing may be written."""
 
     bases: Mapping[str, str]
+    controllers: tuple[str, ...] = ()  # of v2: those that are to be had there
+    pod_pids_limit: int = 0  # of all processes of a pod; 0 is no limit
 
     @property
     def is_v2(self) -> bool:
@@ -44,15 +47,22 @@ class Groups:
     def launch(self, uid: str, name: str, attempt: int, resources: types.Resources) -> list[dict[str, Any]]:
         """What the shim makes and writes, parents first."""
         pods, containers = self.of_pod(uid), self.of_container(uid, name, attempt)
-        if self.is_v2:
-            enable = [["cgroup.subtree_control", " ".join(f"+{c}" for c in _V2_CONTROLLERS)]]
-            parents = [os.path.join(self.bases[""], SLICE), pods[""]]
-            groups: list[dict[str, Any]] = [{"dir": folder, "files": enable, "enter": False} for folder in parents]
-            return [*groups, {"dir": containers[""], "files": _v2_files(resources)}]
-        return [{"dir": folder, "files": _v1_files(controller, resources)} for controller, folder in containers.items()]
+        pids = [["pids.max", str(self.pod_pids_limit)]] if self.pod_pids_limit else []
+        if not self.is_v2:
+            groups = [{"dir": folder, "files": _v1_files(controller, resources)} for controller, folder in containers.items()]
+            return [{"dir": pods["pids"], "files": pids, "enter": False}, *groups] if "pids" in pods else groups
+        enable = [["cgroup.subtree_control", " ".join(f"+{controller}" for controller in self.controllers)]]
+        own = [[file, value] for file, value in _v2_files(resources) if file.partition(".")[0] in self.controllers]
+        base = self.bases[""]
+        return [
+            {"dir": base, "files": enable, "enter": False},
+            {"dir": os.path.join(base, SLICE), "files": enable, "enter": False},
+            {"dir": pods[""], "files": [*enable, *(pids if "pids" in self.controllers else ())], "enter": False},
+            {"dir": containers[""], "files": own},
+        ]
 
 
-def detect(membership: str, root: str = "/sys/fs/cgroup") -> Groups:
+def detect(membership: str, pod_pids_limit: int = 0, root: str = "/sys/fs/cgroup") -> Groups:
     """From /proc/PID/cgroup of the keeper and what is mounted. Controllers that may not be written are left out."""
     paths = {}
     for line in membership.splitlines():
@@ -62,14 +72,12 @@ def detect(membership: str, root: str = "/sys/fs/cgroup") -> Groups:
     v1 = {c: os.path.join(root, c) + paths[c].rstrip("/") for c in _V1_CONTROLLERS if c in paths and os.path.isdir(os.path.join(root, c))}
     usable = {controller: base for controller, base in v1.items() if os.access(base, os.W_OK)}
     if usable:
-        return Groups(usable)
-    base = root + os.path.dirname(paths.get("", "/").rstrip("/"))  # the keeper sits in a leaf of its own
-    try:
-        available = Path(base, "cgroup.controllers").read_text().split()
-    except OSError:
-        return Groups({})
-    if set(_V2_CONTROLLERS) <= set(available) and os.access(base, os.W_OK):
-        return Groups({"": base.rstrip("/")})
+        return Groups(usable, pod_pids_limit=pod_pids_limit)
+    base = root + os.path.dirname(paths.get("", "/").rstrip("/")).rstrip("/")
+    controllers = tuple(one for one in _V2_CONTROLLERS if one in _text(base, "cgroup.controllers").split())
+    is_root = not os.path.exists(os.path.join(base, "cgroup.type"))  # which alone may have both processes and limits below it
+    if controllers and os.access(base, os.W_OK) and (is_root or not _text(base, "cgroup.procs")):
+        return Groups({"": base}, controllers, pod_pids_limit)
     return Groups({})
 
 
@@ -81,8 +89,6 @@ def _v1_files(controller: str, resources: types.Resources) -> list[list[str]]:
         return files
     if controller == "memory" and resources.memory_limit_bytes:
         return [["memory.limit_in_bytes", str(resources.memory_limit_bytes)]]
-    if controller == "pids" and resources.pids_limit:
-        return [["pids.max", str(resources.pids_limit)]]
     return []
 
 
@@ -93,8 +99,6 @@ def _v2_files(resources: types.Resources) -> list[list[str]]:
         files.append(["cpu.max", f"{resources.cpu_quota_us} {resources.cpu_period_us}"])
     if resources.memory_limit_bytes:
         files += [["memory.max", str(resources.memory_limit_bytes)], ["memory.oom.group", "1"]]
-    if resources.pids_limit:
-        files.append(["pids.max", str(resources.pids_limit)])
     return files
 
 

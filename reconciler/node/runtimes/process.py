@@ -40,6 +40,7 @@ class Settings:
     host_images: bool = False
     mode: launch.Mode | None = None  # None: the most that the keeper may
     share_host_network: bool = False  # pods get no network namespace: nothing would connect it
+    pod_pids_limit: int = 0
     hidden: tuple[str, ...] = ()  # further folders of the host that image `host` does not see
 
 
@@ -277,7 +278,8 @@ class ProcessRuntime:
         settings = self._settings
         mode: launch.Mode = settings.mode or abilities["mode"]
         hidden = (str(settings.data_dir), str(settings.run_dir), *settings.hidden)
-        groups = cgroups.detect(abilities["cgroup"]) if mode != "plain" or abilities["uid"] == 0 else cgroups.Groups({})
+        may = mode != "plain" or abilities["uid"] == 0
+        groups = cgroups.detect(abilities["cgroup"], settings.pod_pids_limit) if may else cgroups.Groups({})
         profiles = settings.data_dir / "seccomp", KUBELET_PROFILES
         return launch.Surroundings(mode, settings.data_dir / "layers", hidden, groups, profiles)
 

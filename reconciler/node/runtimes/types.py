@@ -47,7 +47,6 @@ class Resources:
     cpu_quota_us: int = 0
     cpu_period_us: int = 100_000
     memory_limit_bytes: int = 0
-    pids_limit: int = 0
     oom_score_adj: int = 0
 
 
