@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from typing import Generic, TypeVar
 
-from reconciler.api import paging, selecting, subresources, watch
+from reconciler.api import asked, paging, selecting, subresources, watch
 from reconciler.api.cache import Step
 from reconciler.api.calls import Call, DeleteOptions, User
 from reconciler.api.objects import Done, Objects
@@ -42,6 +42,15 @@ class LocalClient:
         self, action: plan.ApiAction, origin: protocol.Origin, options: protocol.Options = protocol.Options()
     ) -> protocol.Written:
         """One write. Raises StatusError."""
+        try:
+            written = await self._perform(action, origin, options)
+        except errors.StatusError as error:
+            asked.count(self._name, action, error.code)
+            raise
+        asked.count(self._name, action)
+        return written
+
+    async def _perform(self, action: plan.ApiAction, origin: protocol.Origin, options: protocol.Options) -> protocol.Written:
         kind = self._kind(action.kind)
         match action:
             case plan.Create():

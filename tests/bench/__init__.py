@@ -13,7 +13,8 @@ class Row:
     unit: str
     samples: Sequence[float]
     bar: str = ""
-    peer: str = ""  # what another program did in the same run
+    elsewhere: str = ""  # what another program did at another time, on a machine such as this one
+    peer: str = ""  # what another program did in this run
 
     @property
     def p50(self) -> float:

@@ -45,7 +45,7 @@ def rows() -> Iterator[Row]:
         folder = pathlib.Path(top)
         yield Row("fdatasync of 8 KiB written over, the floor of every commit", "ms", _fdatasyncs(folder))
         ours, theirs, peer = uvloop.run(_throughput(folder))
-        yield Row("durable puts of 1 KiB, 100 writers", "1/s", ours, ">= 5 times etcd", peer)
+        yield Row("durable puts of 1 KiB, 100 writers", "1/s", ours, ">= 5 times etcd", peer=peer)
         if theirs:
             ratios = [our / their for our, their in zip(ours, theirs, strict=True)]
             yield Row("the same, as a multiple of etcd in the round beside it", "times", ratios, ">= 5")

@@ -66,8 +66,8 @@ def detect(membership: str, pod_pids_limit: int = 0, root: str = "/sys/fs/cgroup
     """From /proc/PID/cgroup of the keeper and what is mounted. Controllers that may not be written are left out."""
     paths = {}
     for line in membership.splitlines():
-        _, controllers, path = line.split(":", 2)
-        for controller in controllers.split(","):
+        _, names, path = line.split(":", 2)
+        for controller in names.split(","):
             paths[controller] = path
     v1 = {c: os.path.join(root, c) + paths[c].rstrip("/") for c in _V1_CONTROLLERS if c in paths and os.path.isdir(os.path.join(root, c))}
     usable = {controller: base for controller, base in v1.items() if os.access(base, os.W_OK)}

@@ -1,0 +1,35 @@
+"""rest_client_requests_total: what components wrote through the in-process client, as their own binaries would count it.
+
+Reading is not counted: in one process the cache is shared, and no component asks for what it watches.
+"""
+
+from prometheus_client import Counter
+
+from reconciler.metrics import registry
+from reconciler.model import plan
+
+HOST = "localhost"
+_COMPONENTS = {"kube-controller-manager": "controllers", "kube-scheduler": "scheduler", "kubelet": "kubelet", "kube-proxy": "proxy"}
+_METHODS: dict[type, tuple[str, int]] = {
+    plan.Create: ("POST", 201),
+    plan.Update: ("PUT", 200),
+    plan.Patch: ("PATCH", 200),
+    plan.Delete: ("DELETE", 200),
+}
+_COUNTERS = {
+    manager: Counter(
+        "rest_client_requests_total",
+        "Number of HTTP requests, partitioned by status code, method, and host.",
+        ["code", "method", "host"],
+        registry=registry.of(component),
+    )
+    for manager, component in _COMPONENTS.items()
+}
+
+
+def count(manager: str, action: plan.ApiAction, refusal: int = 0) -> None:
+    """`refusal` is the status of a write that was refused."""
+    counter = _COUNTERS.get(manager)
+    if counter is not None:
+        method, success = _METHODS[type(action)]
+        counter.labels(refusal or success, method, HOST).inc()
