@@ -53,11 +53,11 @@ def follow(kind: str, owner_kind: str, selector_of: Callable[[meta.Obj], Selecto
     by_owner = plan.owner_key(owner_kind)
 
     def keys(view: View, old: meta.Obj | None, new: meta.Obj | None) -> Iterable[meta.Key]:
-        yield from by_owner(view, old, new)
-        if new is not None and meta.controller(new) is None:
-            for owner in view.by(kind, NAMESPACE, meta.namespace(new)):
-                if selector_of(owner).matches(meta.labels(new)):
-                    yield meta.key(owner)
+        found = by_owner(view, old, new)
+        if new is None or meta.controller(new) is not None:
+            return found
+        owners = view.by(kind, NAMESPACE, meta.namespace(new))
+        return [*found, *(meta.key(owner) for owner in owners if selector_of(owner).matches(meta.labels(new)))]
 
     return keys
 

@@ -16,7 +16,7 @@ def planned(view: View, key: meta.Key, now: float) -> plan.Plan:
     one = view.get(NODES, *key)
     if one is None:
         return plan.NOTHING
-    size, present = len(view.by(NODES, NAMESPACE, "")), meta.annotations(one).get(ANNOTATION)
+    size, present = view.count(NODES, NAMESPACE, ""), meta.annotations(one).get(ANNOTATION)
     fitting = [str(seconds) for fewest, most, seconds in STEPS if fewest <= size <= most]
     if present in fitting:
         return plan.NOTHING

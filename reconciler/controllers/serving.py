@@ -73,11 +73,11 @@ def touched_services(view: View, old: meta.Obj | None, new: meta.Obj | None) -> 
 
 
 def _looks(one: meta.Obj) -> tuple[Any, ...]:
-    spec = meta.spec(one)
+    spec, status = meta.spec(one), meta.status(one)
     return (
         pod.is_ready(one),
         meta.is_deleting(one),
-        pod.ips(one),
+        status.get("podIPs") or status.get("podIP"),
         spec.get("nodeName"),
         spec.get("hostname"),
         spec.get("subdomain"),

@@ -17,7 +17,7 @@ import asyncio
 import heapq
 import itertools
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from prometheus_client import Counter, Histogram
@@ -26,7 +26,7 @@ from reconciler.client import protocol
 from reconciler.kit import clock as clocks
 from reconciler.kit import tasks
 from reconciler.loop import leader, perform
-from reconciler.loop.cache import Cache
+from reconciler.loop.cache import Cache, Subscriber
 from reconciler.loop.queue import Queue
 from reconciler.metrics import registry
 from reconciler.model import errors, meta, plan
@@ -152,8 +152,10 @@ class Driver:
         if controller.name in self._loops:
             raise ValueError(f"two controllers are named {controller.name}")
         loop = self._loops[controller.name] = _Loop(controller, self._clock)
-        kinds = {controller.kind, *controller.follows} - {""}
-        self._cache.subscribe([plan.EVERY_KIND] if plan.EVERY_KIND in kinds else sorted(kinds), self._subscriber(loop))
+        if controller.kind:
+            self._cache.subscribe([controller.kind], self._of_itself(loop))
+        for kind, follow in sorted(controller.follows.items()):
+            self._cache.subscribe([kind], self._of_other(loop, follow))
 
     def wake(self, name: str, key: meta.Key, cause: int = 0) -> None:
         """Plan `key` of the controller `name` soon; for facts that no object carries."""
@@ -215,18 +217,20 @@ class Driver:
 
     # What wakes a key.
 
-    def _subscriber(self, loop: _Loop) -> Callable[[str, meta.Obj | None, meta.Obj | None], None]:
-        controller, cache = loop.controller, self._cache
-        others = controller.follows.get(plan.EVERY_KIND)
-
+    def _of_itself(self, loop: _Loop) -> Subscriber:
         def changed(kind: str, old: meta.Obj | None, new: meta.Obj | None) -> None:
             obj = new if new is not None else old
-            if kind == controller.kind and obj is not None:
-                self._add(loop, meta.key(obj), cache.revision(kind))
-            follow = controller.follows.get(kind, others)
-            if follow is not None:
-                for key in follow(cache, old, new):
-                    self._add(loop, key, cache.revision(kind))
+            if obj is not None:
+                self._add(loop, meta.key(obj), self._cache.revision(kind))
+
+        return changed
+
+    def _of_other(self, loop: _Loop, follow: plan.Follow) -> Subscriber:
+        cache = self._cache
+
+        def changed(kind: str, old: meta.Obj | None, new: meta.Obj | None) -> None:
+            for key in follow(cache, old, new):
+                self._add(loop, key, cache.revision(kind))
 
         return changed
 

@@ -7,8 +7,9 @@ key is planned is none of this module's business (loop/driver.py).
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from reconciler.client import protocol
 from reconciler.kit import clock as clocks
@@ -127,7 +128,7 @@ class Performance:
                 break
         if self._refused:
             failure = self.outcome.failure
-            await asyncio.gather(*map(self._one, self._refused))
+            await _together([self._one(action) for action in self._refused])
             self.outcome.failure = failure
         return self.outcome
 
@@ -136,7 +137,7 @@ class Performance:
         others: list[plan.Action] = []
         for action in group:
             (creates if isinstance(action, plan.Create) and not action.subresource else others).append(action)
-        await asyncio.gather(self._slowly(creates), *map(self._one, others))
+        await _together([*([self._slowly(creates)] if creates else ()), *map(self._one, others)])
 
     async def _slowly(self, creates: list[plan.Action]) -> None:
         """1, 2, 4, ... at once, so that what is refused is refused once and not five hundred times."""
@@ -148,7 +149,7 @@ class Performance:
                 await self._one(create)
 
         while start < len(creates) and self.outcome.failure is None:
-            await asyncio.gather(*map(one, creates[start : start + size]))
+            await _together([one(create) for create in creates[start : start + size]])
             start, size = start + size, 2 * size
 
     async def _one(self, action: plan.Action) -> None:
@@ -180,6 +181,14 @@ class Performance:
         refused = getattr(action, "refused", None)
         if refused is not None and isinstance(error, errors.StatusError) and not (is_outdated(error) or self.outcome.hopeless):
             self._refused = tuple(refused(error))
+
+
+async def _together(jobs: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """Await all at once; a single one needs no task of its own."""
+    if len(jobs) == 1:
+        await jobs[0]
+    else:
+        await asyncio.gather(*jobs)
 
 
 def kind_of(action: plan.Action) -> str:

@@ -48,6 +48,9 @@ class Snapshot:
     def by(self, kind: str, index: str, value: str) -> Sequence[meta.Obj]:
         return self._tables[kind].by(index, value)
 
+    def count(self, kind: str, index: str, value: str) -> int:
+        return self._tables[kind].count(index, value)
+
     def facts(self, kind: str, index: str, value: str, fact: Callable[[meta.Obj], T]) -> Sequence[T]:
         return self._tables[kind].facts(index, value, fact)
 

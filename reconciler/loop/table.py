@@ -58,6 +58,9 @@ class Table:
         objects = self.objects
         return [objects[key] for key in self._buckets.get((index, value), ())]
 
+    def count(self, index: str, value: str) -> int:
+        return len(self._buckets.get((index, value), ()))
+
     def facts(self, index: str, value: str, fact: Callable[[meta.Obj], T]) -> Sequence[T]:
         known, found = self._facts.setdefault(fact, {}), []
         for key in self._buckets.get((index, value), ()):

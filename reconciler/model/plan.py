@@ -193,7 +193,7 @@ class Controller:
     name: str
     kind: str  # Kind.id whose keys are planned
     plan: Planner
-    follows: Mapping[str, Follow] = field(default_factory=dict)  # Kind.id -> keys it touches; EVERY_KIND for all others
+    follows: Mapping[str, Follow] = field(default_factory=dict)  # Kind.id, or EVERY_KIND -> keys it touches
     reads: frozenset[str] = frozenset()  # further kinds the planner reads without being woken by them
     concurrency: int = 16  # keys in flight at once
     is_causal: bool = False  # acts only on a view whose followed kinds are as new as the object that is planned
@@ -205,11 +205,13 @@ def owner_key(owner_kind: str) -> Follow:
     """The usual follow: the key of the controller reference of kind `owner_kind` (its kind name, "ReplicaSet")."""
 
     def keys(_: View, old: meta.Obj | None, new: meta.Obj | None) -> Iterable[meta.Key]:
-        found = []
+        found: list[meta.Key] = []
         for obj in (old, new):
             owner = meta.controller(obj) if obj is not None else None
             if obj is not None and owner is not None and owner.get("kind") == owner_kind:
-                found.append((meta.namespace(obj), str(owner["name"])))
-        return dict.fromkeys(found)
+                key = (meta.namespace(obj), str(owner["name"]))
+                if key not in found:
+                    found.append(key)
+        return found
 
     return keys

@@ -33,6 +33,9 @@ class View(Protocol):
     def by(self, kind: str, index: str, value: str) -> Sequence[meta.Obj]:
         """Objects that `index` files under `value`, ordered by namespace and name."""
 
+    def count(self, kind: str, index: str, value: str) -> int:
+        """How many objects `by` finds, without looking at them."""
+
     def facts(self, kind: str, index: str, value: str, fact: Callable[[meta.Obj], T]) -> Sequence[T]:
         """`fact` of each object that `by` finds, in its order: for planners that look at thousands at a time.
 

@@ -29,7 +29,7 @@ class Admission:
         self._verdicts |= {meta.uid(one): None for one in new if meta.status(one).get("startTime") or self._has_begun(meta.uid(one))}
         for one in new:
             if meta.uid(one) not in self._verdicts:
-                self._verdicts[meta.uid(one)] = admission.refusal(one, node, filter(self._counts, here))
+                self._verdicts[meta.uid(one)] = admission.refusal(one, node, map(admission.share, filter(self._counts, here)))
             if meta.uid(one) == meta.uid(pod):
                 break
         return self._verdicts.get(meta.uid(pod))

@@ -3,7 +3,7 @@
 The scheduler's columns give the same answers for many nodes at once; the hypothesis tests hold the two together.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from reconciler.model import meta
@@ -16,6 +16,18 @@ class Refusal:
 
     reason: str  # OutOfcpu, OutOfpods, NodeAffinity, NodePorts, TaintToleration, ...
     message: str  # as its Event says it; the status puts "Pod was rejected: " before
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a pod takes of its node."""
+
+    amounts: Mapping[str, int]
+    ports: tuple[ports.HostPort, ...]
+
+
+def share(pod: meta.Obj) -> Share:
+    return Share(requests.of_pod(pod), ports.of_pod(pod))
 
 
 def is_wanted(pod: meta.Obj, node: meta.Obj) -> bool:
@@ -40,8 +52,8 @@ def matches_node(pod: meta.Obj, node: meta.Obj) -> bool:
     return affinity.required(pod).matches(meta.labels(node), meta.name(node))
 
 
-def refusal(pod: meta.Obj, node: meta.Obj, others: Iterable[meta.Obj]) -> Refusal | None:
-    """The first reason by kubelet's order; None if the node can run `pod` beside `others`, the pods on it that have not ended."""
+def refusal(pod: meta.Obj, node: meta.Obj, others: Iterable[Share]) -> Refusal | None:
+    """The first reason by kubelet's order; None if the node can run `pod` beside `others`, of the pods on it that have not ended."""
     others = list(others)
     short = _short(pod, node, others)
     if short is not None:
@@ -49,7 +61,7 @@ def refusal(pod: meta.Obj, node: meta.Obj, others: Iterable[meta.Obj]) -> Refusa
     if not matches_node(pod, node):
         return _failed("NodeAffinity", "node(s) didn't match Pod's node affinity/selector")
     wanted = ports.of_pod(pod)
-    if wanted and ports.collide(wanted, (port for other in others for port in ports.of_pod(other))):
+    if wanted and ports.collide(wanted, (port for other in others for port in other.ports)):
         return _failed("NodePorts", "node(s) didn't have free ports for the requested pod ports")
     if taints.untolerated(taints.of_node(node), taints.of_pod(pod), (taints.NO_EXECUTE,)) is not None:
         return _failed("TaintToleration", "node(s) had untolerated taint(s)")
@@ -60,14 +72,14 @@ def _failed(predicate: str, words: str) -> Refusal:
     return Refusal(predicate, f"Predicate {predicate} failed: {words}")
 
 
-def _short(pod: meta.Obj, node: meta.Obj, others: list[meta.Obj]) -> Refusal | None:
+def _short(pod: meta.Obj, node: meta.Obj, others: list[Share]) -> Refusal | None:
     capacity = requests.allocatable(node)
     allowed = capacity.get(requests.PODS, 0)
     if len(others) + 1 > allowed:
         return _out_of(requests.PODS, 1, len(others), allowed)
     used: requests.Amounts = {}
     for other in others:
-        for resource, asked in requests.of_pod(other).items():
+        for resource, asked in other.amounts.items():
             used[resource] = used.get(resource, 0) + asked
     for resource, asked in sorted(requests.of_pod(pod).items(), key=_rank):
         if requests.is_extended(resource) and resource not in capacity:

@@ -34,6 +34,9 @@ class Around:
         except KeyError:
             return ()
 
+    def count(self, kind: str, index: str, value: str) -> int:
+        return len(self.by(kind, index, value))
+
     def facts(self, kind: str, index: str, value: str, fact: Callable[[meta.Obj], T]) -> Sequence[T]:
         return [fact(obj) for obj in self.by(kind, index, value)]
 

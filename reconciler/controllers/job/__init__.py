@@ -40,7 +40,7 @@ class _Sync:
         self.job = tally.job
         self.now = tally.now
         self.verdict: verdict.Verdict | None = None
-        self.releases: list[plan.Action] = []  # pods that go without being counted
+        self.releases: list[plan.Update] = []  # pods that go without being counted
         self.deletes: list[plan.Action] = []
         self.creates: list[plan.Create] = []
         self.emits: list[plan.Emit] = []
@@ -124,7 +124,8 @@ class _Sync:
                     doomed.append(one)
                 else:
                     seen.add(index)
-        rest = [one for one in active if one not in doomed]
+        gone = set(map(id, doomed))
+        rest = [one for one in active if id(one) not in gone]
         doomed += ranking.first_to_go(rest, max(0, at_least - len(doomed)), rest, self.now) if at_least > len(doomed) else []
         return doomed[: plan.MAX_CREATES]
 
@@ -229,9 +230,9 @@ class _Sync:
         tally = self.tally
         listed = {uid for uids in status["uncountedTerminatedPods"].values() for uid in uids}
         kept = {meta.uid(one) for one in tally.last_failures.values()} if self.verdict is None and not meta.is_deleting(self.job) else set()
-        found = []
+        found, released = [], {meta.name(action.body) for action in self.releases}
         for one in tally.tracked:
-            if any(one is release for release in self._released) or meta.uid(one) in kept:
+            if meta.name(one) in released or meta.uid(one) in kept:
                 continue
             ended = pod.is_terminal(one) or tally.is_failed(one)
             is_indexed_success = jobs.is_indexed(self.job) and pod.phase(one) == "Succeeded"
@@ -243,11 +244,6 @@ class _Sync:
     def _ends_well(self, one: meta.Obj) -> bool:
         """A pod that was deleted because the Job had succeeded does not count as failed."""
         return self.verdict is not None and self.verdict.type == verdict.SUCCEEDING and pod.phase(one) != "Failed"
-
-    @property
-    def _released(self) -> list[meta.Obj]:
-        names = {meta.name(action.body) for action in self.releases if isinstance(action, plan.Update)}
-        return [one for one in self.tally.tracked if meta.name(one) in names]
 
     def _finish(self, status: dict[str, Any]) -> Iterable[plan.Action]:
         """Add the final condition when nothing is left to wait for."""

@@ -190,10 +190,10 @@ class Agent:
             heapq.heappush(self._later, (step.again_at, key))
         return step.action
 
-    def _others(self, pod: meta.Obj) -> list[meta.Obj]:
-        """The pods that the node has admitted before."""
-        here = self._cache.by("pods", view.NODE, pod_facts.node_name(pod))
-        return [other for other in here if other is not pod and meta.status(other).get("startTime") and not pod_facts.is_over(other)]
+    def _others(self, pod: meta.Obj) -> list[admission.Share]:
+        """Of the pods that the node has admitted before."""
+        here = self._cache.facts("pods", view.NODE, pod_facts.node_name(pod), _share)
+        return [other for other in here if other is not None]
 
     def _address(self) -> str:
         self._addresses += 1
@@ -222,14 +222,16 @@ class Agent:
             return None
 
     async def _beat(self) -> None:
-        """Renew every node's Lease once in HEARTBEAT_SECONDS, spread evenly."""
+        """Renew every node's Lease once in HEARTBEAT_SECONDS, spread evenly; what came late is made up for."""
+        due = self._clock.monotonic()
         while True:
             names = list(self._nodes)
             for name in names:
                 node = self._nodes.get(name) if name not in self._silent else None
                 if node is not None:
                     await self._perform(nodes.renewal(node, self._clock.now()))
-                    await self._clock.sleep(HEARTBEAT_SECONDS / len(names))
+                due = max(due + HEARTBEAT_SECONDS / len(names), self._clock.monotonic() - HEARTBEAT_SECONDS)
+                await self._clock.sleep(due - self._clock.monotonic())
             if not names:
                 await self._clock.sleep(1.0)
 
@@ -241,3 +243,8 @@ class Agent:
                 self._mark(heapq.heappop(self._later)[1])
             delay_seconds = self._later[0][0] - now if self._later else 1.0
             await self._clock.sleep(min(max(delay_seconds, 0.01), 0.25))
+
+
+def _share(pod: meta.Obj) -> admission.Share | None:
+    """Of a pod that was admitted and has not ended."""
+    return admission.share(pod) if meta.status(pod).get("startTime") and not pod_facts.is_over(pod) else None

@@ -34,12 +34,12 @@ def tainted(effect: str) -> dict[str, Any]:
     ],
 )
 def test_refusal(wanted: dict[str, Any], others: list[dict[str, Any]], reason: str | None) -> None:
-    found = admission.refusal(wanted, NODE, others)
+    found = admission.refusal(wanted, NODE, map(admission.share, others))
     assert (found.reason if found is not None else None) == reason
 
 
 def test_out_of_names_the_numbers() -> None:
-    found = admission.refusal(pod("600m"), NODE, [pod("700m")])
+    found = admission.refusal(pod("600m"), NODE, [admission.share(pod("700m"))])
     assert found is not None
     assert found.message.endswith("Node didn't have enough resource: cpu, requested: 600, used: 700, capacity: 1000")
 

@@ -85,6 +85,9 @@ class World:
         assert index == view.NAMESPACE
         return [obj for key, obj in sorted(self.objects[kind].items()) if key[0] == value]
 
+    def count(self, kind: str, index: str, value: str) -> int:
+        return len(self.by(kind, index, value))
+
     def facts(self, kind: str, index: str, value: str, fact: Callable[[meta.Obj], T]) -> Sequence[T]:
         return [fact(obj) for obj in self.by(kind, index, value)]
 
