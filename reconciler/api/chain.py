@@ -7,7 +7,7 @@ request info -> authenticate -> authorise -> limits -> the verb (admission, vali
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
@@ -16,7 +16,7 @@ import orjson
 from aiohttp import web
 
 from reconciler.api import discovery, fairness, health, metrics, openapi, openapi_protobuf, options, requests, resources, reviews, wire
-from reconciler.api.aggregation import aggregator
+from reconciler.api.aggregation import aggregator, described
 from reconciler.api.aggregation import documents as external
 from reconciler.api.answers import WARNINGS, Answer, Content
 from reconciler.api.apiserver import ApiServer
@@ -47,6 +47,16 @@ class Documents:
         self.router = requests.Router(roster)
         self.discovery = discovery.Discovery(roster, address)
         self.openapi = openapi.OpenApi(roster, server.schemas.definitions, KUBERNETES, definitions.enums())
+        self._merged: dict[bool, tuple[list[str], bytes]] = {}  # OpenAPI v2 with other servers' kinds, in both forms, and of what
+
+    def openapi_v2(self, served: Sequence[external.Served], as_protobuf: bool) -> bytes:
+        if not served:
+            return self.openapi.v2_protobuf if as_protobuf else self.openapi.v2
+        hashes = [one.openapi_hash for one in served]
+        if as_protobuf not in self._merged or self._merged[as_protobuf][0] != hashes:
+            whole = described.merged(orjson.loads(self.openapi.v2), served)
+            self._merged[as_protobuf] = hashes, openapi_protobuf.encode(whole) if as_protobuf else orjson.dumps(whole)
+        return self._merged[as_protobuf][1]
 
     def is_built_in(self, group: str) -> bool:
         return any(kind.group == group and not kind.custom for kind in self.roster)
@@ -236,9 +246,7 @@ class Chain:
             case ["apis", group, version] if group in documents.router.groups:
                 return documents.discovery.resources(group, version) or (_refuse_version() if documents.is_built_in(group) else None)
             case ["openapi", "v2"]:
-                if openapi_protobuf.MEDIA in accept:
-                    return Answer(200, documents.openapi.v2_protobuf, content_type=openapi_protobuf.ANSWERED_AS)
-                return Answer(200, documents.openapi.v2)
+                return self._openapi_v2(openapi_protobuf.MEDIA in accept)
             case ["openapi", "v3"]:
                 paths = {**documents.openapi.index["paths"], **external.openapi_paths(self.aggregation.served)}
                 return {"paths": dict(sorted(paths.items()))}
@@ -250,6 +258,12 @@ class Chain:
             case ["openid", "v1", "jwks"]:
                 return Answer(200, wire.plain(self.server.accounts.keys()), content_type="application/jwk-set+json")
         return None
+
+    def _openapi_v2(self, as_protobuf: bool) -> Answer:
+        """One document of all kinds, those of other servers too."""
+        served = [one for one in self.aggregation.served if one.is_available and one.schemas]
+        content = self.documents.openapi_v2(served, as_protobuf)
+        return Answer(200, content, content_type=openapi_protobuf.ANSWERED_AS) if as_protobuf else Answer(200, content)
 
     def _groups(self, accept: str) -> dict[str, Any] | Answer:
         """/apis: the groups that are served here, then those of other servers."""

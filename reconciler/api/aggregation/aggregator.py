@@ -16,7 +16,7 @@ from urllib.parse import unquote
 import orjson
 
 from reconciler.api import outbound
-from reconciler.api.aggregation import documents, registrations
+from reconciler.api.aggregation import described, documents, registrations
 from reconciler.api.aggregation.forward import Forwarder, Remote
 from reconciler.api.aggregation.registrations import SERVICES
 from reconciler.api.apiserver import ApiServer
@@ -140,8 +140,8 @@ class Aggregator:
         """Ask a server for its discovery, remember it, and write down whether it answers."""
         reason, message, listed = await self._asked(service)
         is_available = reason == "Passed"
-        digest = await self._openapi_hash(service) if is_available else ""
-        self._served[meta.name(service)] = documents.Served(service, is_available, listed, digest)
+        digest, schemas = await self._openapi(service) if is_available else ("", {})
+        self._served[meta.name(service)] = documents.Served(service, is_available, listed, digest, schemas)
         made = conditions.made("Available", "True" if is_available else "False", reason, message, self._server.time.now())
         before = meta.status(service).get("conditions") or ()
         after = conditions.updated(before, made)
@@ -175,14 +175,21 @@ class Aggregator:
             return "FailedDiscoveryCheck", f"{failing}: bad status from {remote.url(path)}: {status}", {}
         return "Passed", "all checks passed", listed
 
-    async def _openapi_hash(self, service: meta.Obj) -> str:
-        spec = meta.spec(service)
+    async def _openapi(self, service: meta.Obj) -> tuple[str, Mapping[str, Any]]:
+        """The hash of a server's OpenAPI v3 document and the schemas in it; nothing where it publishes none."""
+        spec, before = meta.spec(service), self._served.get(meta.name(service))
         path = f"/openapi/v3/apis/{spec.get('group', '')}/{spec['version']}"
         try:
             status, raw = await self.forwarder.fetch(Remote.of(service), path, ASKER, ANSWER_SECONDS)
         except outbound.Failed:
-            return ""
-        return hashlib.sha512(raw).hexdigest()[:128].upper() if status == 200 else ""
+            return "", {}
+        digest = hashlib.sha512(raw).hexdigest()[:128].upper() if status == 200 else ""
+        if before is not None and before.openapi_hash == digest:
+            return digest, before.schemas
+        try:
+            return digest, described.schemas(orjson.loads(raw)) if digest else {}
+        except json.JSONDecodeError:
+            return digest, {}
 
     async def _publish_authentication(self, clients: bytes) -> None:
         data = {

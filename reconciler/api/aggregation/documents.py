@@ -15,6 +15,7 @@ class Served:
     is_available: bool
     resources: Mapping[str, Any] = field(default_factory=dict)  # its APIResourceList
     openapi_hash: str = ""
+    schemas: Mapping[str, Any] = field(default_factory=dict)  # those of its OpenAPI v3 document
 
     @property
     def group(self) -> str:

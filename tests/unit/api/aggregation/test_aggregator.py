@@ -7,6 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
+from reconciler.api import openapi_protobuf
 from reconciler.api.cache import Item
 from reconciler.model import conditions, meta
 from tests import hooks
@@ -19,9 +20,24 @@ LISTED = {
     "apiVersion": "v1",
     "groupVersion": f"{GROUP}/v1",
     "resources": [
-        {"name": "flunders", "singularName": "flunder", "namespaced": True, "kind": "Flunder", "verbs": ["get", "list"]},
+        {"name": "flunders", "singularName": "flunder", "namespaced": True, "kind": "Flunder", "verbs": ["get", "list", "patch"]},
         {"name": "flunders/status", "singularName": "", "namespaced": True, "kind": "Flunder", "verbs": ["get"]},
     ],
+}
+SCHEMAS = {
+    "com.example.wardle.v1.Flunder": {
+        "description": "What is flundered.",
+        "type": "object",
+        "required": ["spec", 7],
+        "properties": {
+            "metadata": {"allOf": [{"$ref": "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}], "default": {}},
+            "spec": {"type": "object", "additionalProperties": {"type": "string", "nullable": True}},
+            "odd": ["no schema"],
+        },
+        "x-kubernetes-group-version-kind": [{"group": "wardle.example.com", "kind": "Flunder", "version": "v1"}],
+    },
+    "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta": {"type": "string"},
+    "broken": 5,
 }
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
@@ -31,7 +47,7 @@ def answering(asked: dict[str, Any]) -> Any:
     if path == f"/apis/{GROUP}/v1":
         return LISTED
     if path == f"/openapi/v3/apis/{GROUP}/v1":
-        return {"openapi": "3.0.0", "paths": {}}
+        return {"openapi": "3.0.0", "paths": {}, "components": {"schemas": SCHEMAS}}
     if path.endswith("/flunders") or "kind" in asked:
         return {"kind": "FlunderList", "asked": asked}
     return web.Response(status=418, text="no tea", headers={"X-Own": "yes"})
@@ -85,6 +101,20 @@ async def test_requests_and_discovery_reach_the_external_server(tmp_path: pathli
         assert [sub["subresource"] for sub in flunders["subresources"]] == ["status"]
         index = (await clients.ask("GET", "/openapi/v3"))[1]["paths"]
         assert (await clients.ask("GET", index[f"apis/{GROUP}/v1"]["serverRelativeURL"]))[1]["openapi"] == "3.0.0"
+
+
+async def test_older_clients_find_the_external_kinds(tmp_path: pathlib.Path) -> None:
+    async with aggregated(tmp_path) as (clients, _):
+        name = "com.example.wardle.v1.Flunder"
+        whole = await clients.eventually("/openapi/v2", lambda document: name in document["definitions"])
+        flunder = whole["definitions"][name]
+        assert flunder["properties"]["metadata"] == {"$ref": "#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}
+        assert (flunder["required"], flunder["properties"]["spec"]["additionalProperties"]) == (["spec"], {"type": "string"})
+        assert whole["definitions"]["io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"]["type"] == "object"
+        patch = whole["paths"][f"/apis/{GROUP}/v1/namespaces/{{namespace}}/flunders/{{name}}"]["patch"]
+        assert patch["x-kubernetes-group-version-kind"]["kind"] == "Flunder"
+        status, packed = await clients.bytes("/openapi/v2", Accept=openapi_protobuf.MEDIA)
+        assert (status, name.encode() in packed) == (200, True)
 
 
 async def test_a_switch_of_protocols_reaches_the_external_server(tmp_path: pathlib.Path) -> None:
