@@ -1,8 +1,9 @@
 """Gives the addresses of load balancers to this machine, and tells its neighbours.
 
-An address is the machine's own while some Service has it: it answers ARP for it, and new ones are announced by a
-gratuitous ARP, so that neighbours forget who had them before. IPv6 addresses are left to the proxy's rules. What is
-given is labelled, so that nothing of others is ever taken back.
+An address is the machine's own while some Service has it: the kernel answers ARP and neighbour solicitations for it,
+and new ones are announced by a gratuitous ARP or an unsolicited neighbour advertisement (RFC 4861, 7.2.6), so that
+neighbours forget who had them before. What is given is labelled (IPv4) or a whole prefix of its own (IPv6, /128), so
+that nothing of others is ever taken back.
 """
 
 import asyncio
@@ -22,7 +23,11 @@ log = logging.getLogger(__name__)
 LOOPBACK = "lo"
 LABEL_MOST = 15
 BROADCAST = b"\xff" * 6
+ALL_NODES = socket.inet_pton(socket.AF_INET6, "ff02::1")
+ALL_NODES_HARDWARE = bytes.fromhex("333300000001")
 ETHER_ARP, ARP_REQUEST = 0x0806, 1
+ETHER_IPV6, ICMPV6, HOP_LIMIT = 0x86DD, 58, 255
+NEIGHBOUR_ADVERTISEMENT, OVERRIDE, TARGET_HARDWARE = 136, 0x20000000, 2
 _FRAME = struct.Struct("!6s6sHHHBBH6s4s6s4s")
 
 
@@ -51,7 +56,7 @@ class Announcer:
             self._wanted[action.key] = action.addresses
             if not action.addresses:
                 del self._wanted[action.key]
-            await asyncio.to_thread(self._settle, frozenset(ip for ips in self._wanted.values() for ip in ips if "." in ip))
+            await asyncio.to_thread(self._settle, frozenset(ip for ips in self._wanted.values() for ip in ips))
         return None
 
     def _settle(self, wanted: frozenset[str]) -> None:
@@ -79,7 +84,7 @@ class Announcer:
             hardware = bytes.fromhex(Path(f"/sys/class/net/{self._interface}/address").read_text().strip().replace(":", ""))
             with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as wire:
                 wire.bind((self._interface, 0))
-                wire.send(gratuitous(hardware, ip))
+                wire.send(advertisement(hardware, ip) if ":" in ip else gratuitous(hardware, ip))
         except (OSError, ValueError) as error:
             log.warning("neighbours were not told", extra={"facts": {"address": ip, "interface": self._interface, "error": error}})
 
@@ -88,3 +93,25 @@ def gratuitous(hardware: bytes, ip: str) -> bytes:
     """An Ethernet frame that says that `ip` is at `hardware`, asked of everybody."""
     packed = socket.inet_aton(ip)
     return _FRAME.pack(BROADCAST, hardware, ETHER_ARP, 1, 0x0800, 6, 4, ARP_REQUEST, hardware, packed, bytes(6), packed)
+
+
+def advertisement(hardware: bytes, ip: str) -> bytes:
+    """An Ethernet frame that tells all nodes of the link, unasked, that `ip` is at `hardware` now."""
+    address = socket.inet_pton(socket.AF_INET6, ip)
+    option = struct.pack("!BB6s", TARGET_HARDWARE, 1, hardware)
+
+    def message(checksum: int) -> bytes:
+        return struct.pack("!BBHI16s", NEIGHBOUR_ADVERTISEMENT, 0, checksum, OVERRIDE, address) + option
+
+    size = len(message(0))
+    pseudo = address + ALL_NODES + struct.pack("!II", size, ICMPV6)
+    packet = struct.pack("!IHBB16s16s", 6 << 28, size, ICMPV6, HOP_LIMIT, address, ALL_NODES) + message(_checksum(pseudo + message(0)))
+    return ALL_NODES_HARDWARE + hardware + struct.pack("!H", ETHER_IPV6) + packet
+
+
+def _checksum(data: bytes) -> int:
+    """The Internet checksum (RFC 1071) of an even number of bytes."""
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF

@@ -2,7 +2,7 @@
 
 A request is bytes; `transact` sends several in one system call and waits for every acknowledgement. A netlink
 socket belongs for ever to the network namespace that it was made in, so requests for a pod go out through a socket
-made there. Not a general library: IPv4, veth, and nothing that is not used.
+made there. Not a general library: routes of IPv4, veth, and nothing that is not used.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ NLM_F_REQUEST, NLM_F_ACK, NLM_F_EXCL, NLM_F_CREATE, NLM_F_REPLACE, NLM_F_DUMP = 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK, RTM_NEWADDR, RTM_DELADDR, RTM_NEWROUTE = 16, 17, 18, 19, 20, 21, 24
 IFLA_IFNAME, IFLA_LINKINFO, IFLA_NET_NS_PID, IFLA_IFALIAS = 3, 18, 19, 20
 IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
-IFA_ADDRESS, IFA_LOCAL, IFA_LABEL = 1, 2, 3
+IFA_ADDRESS, IFA_LOCAL, IFA_LABEL, IFA_F_NODAD = 1, 2, 3, 2
 RTA_DST, RTA_OIF, RTA_GATEWAY = 1, 4, 5
 IFF_UP = 1
 SCOPE_UNIVERSE, SCOPE_LINK = 0, 253
@@ -112,7 +112,10 @@ def set_up(name: str, alias: str = "") -> bytes:
 
 
 def add_address(index: int, address: str, label: str = "") -> bytes:
-    """`label`, such as "lo:us", has 15 characters at most and begins with the link's name."""
+    """`label`, such as "lo:us", has 15 characters at most and begins with the link's name; IPv6 knows none.
+
+    An IPv6 address is usable at once: nobody is asked first whether it is a duplicate.
+    """
     return _request(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, _address(index, address, label))
 
 
@@ -122,6 +125,9 @@ def delete_address(index: int, address: str, label: str = "") -> bytes:
 
 
 def _address(index: int, address: str, label: str) -> bytes:
+    if ":" in address:
+        packed = socket.inet_pton(socket.AF_INET6, address)
+        return _ADDRESS.pack(socket.AF_INET6, 128, IFA_F_NODAD, SCOPE_UNIVERSE, index) + _attribute(IFA_ADDRESS, packed)
     packed = socket.inet_aton(address)
     body = _ADDRESS.pack(socket.AF_INET, 32, 0, SCOPE_UNIVERSE, index) + _attribute(IFA_LOCAL, packed) + _attribute(IFA_ADDRESS, packed)
     return body + (_text(IFA_LABEL, label) if label else b"")

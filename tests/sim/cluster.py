@@ -12,29 +12,38 @@ from typing import Any
 
 from reconciler import controllers, kinds
 from reconciler.api import apiserver
-from reconciler.client import protocol
+from reconciler.client import protocol, usage
+from reconciler.foresight import measuring
+from reconciler.kinds import pod
 from reconciler.kit import clock as clocks
 from reconciler.kit import ids, tasks
 from reconciler.loop import cache as caches
 from reconciler.loop import driver as drivers
 from reconciler.loop import events, perform
 from reconciler.model import meta, plan
+from reconciler.model.roster import Roster
 from tests.unit.api.memory import MemoryJournal
 
+# Of the kinds that are planned here: caches of all kinds would cost most of the time.
+GROUPS = {"", "apps", "batch", "policy", "autoscaling", "scheduling.k8s.io", "coordination.k8s.io", "storage.k8s.io", "resource.k8s.io"}
 USER = protocol.Origin(actor="user/test")
-FACTS = controllers.Facts(root_ca="-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n")
+ROOT_CA = "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"
 
 
 class ControlPlane:
     """One set of controllers over a client: what one process of two leaders would run."""
 
-    def __init__(self, client: protocol.Client, clock: clocks.Clock, wanted: Iterable[plan.Controller]) -> None:
+    def __init__(self, client: protocol.Client, clock: clocks.Clock, wanted: Iterable[str], load: usage.Source) -> None:
         self.cache = caches.Cache(client, clock)
         self.recorder = events.Recorder(client, clock)
         api = perform.Api(client, clock).perform
         performers: dict[type, perform.Performer] = dict.fromkeys((plan.Create, plan.Update, plan.Patch, plan.Delete), api)
+        measured = measuring.Measuring(self.cache, clock, [load], None)
+        performers |= measured.performers()
         self.driver = drivers.Driver(client, self.cache, clock, {**performers, plan.Emit: self.recorder.perform})
-        for controller in wanted:
+        measured.wakes(self.driver.wake)
+        facts = controllers.Facts(root_ca=ROOT_CA, autoscaling=measured.memories)
+        for controller in controllers.enabled(controllers.builtin(facts), wanted):
             self.driver.add(controller)
         self._tasks = tasks.Tasks()
 
@@ -47,17 +56,36 @@ class ControlPlane:
         await self._tasks.close()
 
 
+class Load:
+    """What all ready pods use together, each its part; implements client.usage.Source."""
+
+    def __init__(self, cluster: "Cluster") -> None:
+        self.cluster = cluster
+        self.millicores = 0
+
+    async def usage(self) -> tuple[usage.Node, ...]:
+        measured = {"timestamp": self.cluster.clock.now(), "window_seconds": 15.0}
+        ready = [one for one in await self.cluster.objects("pods") if pod.is_ready(one)]
+        each = self.millicores * 1_000_000 // max(1, len(ready))
+        containers = (usage.Container("c", each, 0),)
+        names = ({"namespace": "default", "name": meta.name(one), "uid": meta.uid(one)} for one in ready)
+        pods = tuple(usage.Pod(**named, **measured, containers=containers) for named in names)
+        return (usage.Node(name="n", **measured, cpu_nanocores=each * len(ready), memory_working_set_bytes=0, pods=pods),)
+
+
 class Cluster:
     def __init__(self, seed: int) -> None:
         self.clock = clocks.VirtualClock()
         self.journal = MemoryJournal()
-        settings = apiserver.Settings(source=ids.Source(random.Random(seed)))
-        self.api = apiserver.ApiServer(self.journal, kinds.builtin(), self.clock, settings)
+        settings = apiserver.Settings(source=ids.Source(random.Random(seed)), default_roles=False)
+        roster = Roster.of(kind for kind in kinds.builtin() if kind.group in GROUPS)
+        self.api = apiserver.ApiServer(self.journal, roster, self.clock, settings)
         self.client: protocol.Client = self.api.client("test")
         self.planes: list[ControlPlane] = []
+        self.load = Load(self)
 
-    def run(self, wanted: Iterable[plan.Controller], client: protocol.Client | None = None) -> ControlPlane:
-        plane = ControlPlane(client or self.api.client("kube-controller-manager"), self.clock, wanted)
+    def run(self, wanted: Iterable[str], client: protocol.Client | None = None) -> ControlPlane:
+        plane = ControlPlane(client or self.api.client("kube-controller-manager"), self.clock, wanted, self.load)
         self.planes.append(plane)
         plane.start()
         return plane

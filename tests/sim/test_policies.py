@@ -14,8 +14,8 @@ from reconciler.model import errors, meta, plan
 from tests.sim.cluster import USER, running
 from tests.sim.test_workloads import LABELS, SEEDS, Chaos, active, prepared, workload
 
+MEASURED_ROUNDS = 120  # an autoscaler waits for a measurement of new pods, and acts once in 15 seconds
 SELECTOR = {"matchLabels": LABELS}
-FEWER = SEEDS[::2]  # these run long
 
 
 class Evictor(Chaos):
@@ -33,7 +33,7 @@ class Evictor(Chaos):
                     await self.cluster.client.perform(plan.Create(kind="pods", subresource="eviction", body=body, why="test"), USER)
 
 
-@pytest.mark.parametrize("seed", FEWER)
+@pytest.mark.parametrize("seed", SEEDS)
 async def test_evictions_keep_the_budget(seed: int) -> None:
     least = [0]
 
@@ -50,7 +50,7 @@ async def test_evictions_keep_the_budget(seed: int) -> None:
             await chaos.go_on(1)
         first = {meta.uid(one) for one in await cluster.objects("pods")}
         least[0], chaos.evicts = 3, True
-        await chaos.go_on(30)
+        await chaos.go_on(15)
         chaos.evicts = False
         await chaos.heal()
         pods = await cluster.objects("pods")
@@ -63,7 +63,7 @@ class Quotas(Chaos):
     wanted = ("replicaset-controller", "resourcequota-controller", "garbage-collector-controller")
 
 
-@pytest.mark.parametrize("seed", FEWER)
+@pytest.mark.parametrize("seed", SEEDS)
 async def test_a_quota_is_never_exceeded(seed: int) -> None:
     def complaint(pods: list[meta.Obj]) -> str:
         return "more than the quota" if len(active(pods)) > 4 else ""
@@ -79,7 +79,7 @@ async def test_a_quota_is_never_exceeded(seed: int) -> None:
             body["metadata"]["name"] = name
             body["spec"]["template"]["metadata"]["labels"] = labels
             await cluster.create("replicasets.apps", body)
-        await chaos.go_on(20)
+        await chaos.go_on(12)
         await cluster.patch("resourcequotas", "q", {"spec": {"hard": {"pods": "4", "count/pods": "4"}}})
         await chaos.heal()
         assert len(active(list(await cluster.objects("pods")))) == 4
@@ -107,7 +107,7 @@ def _meant_for(one: meta.Obj) -> Any:
     return required["nodeSelectorTerms"][0]["matchFields"][0]["values"][0]
 
 
-@pytest.mark.parametrize("seed", FEWER)
+@pytest.mark.parametrize("seed", SEEDS)
 async def test_a_daemon_set_has_one_pod_a_node_and_updates_one_by_one(seed: int) -> None:
     least = [0]
 
@@ -127,7 +127,7 @@ async def test_a_daemon_set_has_one_pod_a_node_and_updates_one_by_one(seed: int)
             await chaos.go_on(1)
         least[0] = 2 if len(chaos.planes) == 1 else 0  # two leaders may choose different pods to delete
         await cluster.patch("daemonsets.apps", "web", {"spec": {"template": {"metadata": {"labels": {"version": "2"}}}}})
-        await chaos.go_on(20)
+        await chaos.go_on(12)
         await chaos.heal()
         pods = await cluster.objects("pods")
         assert sorted((pod.node_name(one), meta.labels(one).get("version")) for one in pods) == [(f"n{n}", "2") for n in range(3)]
@@ -135,10 +135,11 @@ async def test_a_daemon_set_has_one_pod_a_node_and_updates_one_by_one(seed: int)
 
 
 class Times(Chaos):
+    jumps = False  # the minutes are counted
     wanted = ("cronjob-controller", "job-controller", "garbage-collector-controller")
 
 
-@pytest.mark.parametrize("seed", FEWER)
+@pytest.mark.parametrize("seed", SEEDS)
 async def test_a_cron_job_runs_each_minute_once_and_never_twice_at_a_time(seed: int) -> None:
     async with running(seed) as cluster:
         seen, complaints = await prepared(cluster, lambda pods: "")
@@ -157,8 +158,40 @@ async def test_a_cron_job_runs_each_minute_once_and_never_twice_at_a_time(seed: 
         body = {"kind": "CronJob", "metadata": {"name": "tick", "namespace": "default"}, "spec": spec}
         began = cluster.clock.now()
         await cluster.create("cronjobs.batch", body)
-        await chaos.go_on(200)
+        await chaos.go_on(100)
         await chaos.heal()
         minutes = int(cluster.clock.now() // 60 - began // 60)
         assert minutes // 2 <= len(runs) <= minutes
+        assert not complaints
+
+
+class Autoscaled(Chaos):
+    wanted = ("horizontal-pod-autoscaler-controller", "deployment-controller", "replicaset-controller", "garbage-collector-controller")
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_an_autoscaler_follows_the_load_within_its_bounds(seed: int) -> None:
+    async with running(seed) as cluster:
+        seen, complaints = await prepared(cluster, lambda pods: "more than maxReplicas and a surge" if len(active(pods)) > 7 else "")
+
+        def look(_: str, __: object, new: meta.Obj | None) -> None:
+            if new is not None and not 2 <= meta.spec(new)["replicas"] <= 6:
+                complaints.append("replicas out of bounds")
+
+        seen.subscribe(["deployments.apps"], look)
+        chaos = Autoscaled(cluster, seed)
+        body = workload("Deployment", replicas=3, selector=SELECTOR, strategy={"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}})
+        body["spec"]["template"]["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "500m"}}
+        await cluster.create("deployments.apps", body)
+        metric = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}
+        spec = {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}, "minReplicas": 2, "maxReplicas": 6}
+        down = {"scaleDown": {"stabilizationWindowSeconds": 20}}
+        scaler = {"kind": "HorizontalPodAutoscaler", "metadata": {"name": "web", "namespace": "default"}}
+        await cluster.create("horizontalpodautoscalers.autoscaling", {**scaler, "spec": {**spec, "metrics": [metric], "behavior": down}})
+        for load, size in ((1_500, 4), (90_000, 6), (100, 2)):
+            cluster.load.millicores = load
+            await chaos.go_on(15)
+            await chaos.heal(MEASURED_ROUNDS)
+            assert sum(map(pod.is_ready, await cluster.objects("pods"))) == size
+            chaos.sicken()
         assert not complaints

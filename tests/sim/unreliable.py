@@ -1,4 +1,4 @@
-"""A client whose requests and answers get lost and whose watches lag, each kind on its own.
+"""A client whose requests and answers get lost and whose watches lag and repeat themselves, each kind on its own.
 
 It offers no feed, so that a cache over it sees kinds at different revisions.
 """
@@ -13,8 +13,10 @@ from reconciler.model.roster import Roster
 
 LOST_REQUEST = 0.03
 LOST_ANSWER = 0.03
+SENT_TWICE = 0.05
 LONGEST_WRITE_SECONDS = 0.2
 LONGEST_LAG_SECONDS = 0.5
+LEAST_SECONDS = 0.001
 
 
 class Unreliable:
@@ -50,6 +52,8 @@ class Unreliable:
         async for batch in self._inner.watch(kind, revision, namespace, query):
             await self._wait(LONGEST_LAG_SECONDS)
             yield batch
+            if self._happens(SENT_TWICE):
+                yield batch
 
     async def roster(self) -> Roster:
         return await self._inner.roster()
@@ -58,5 +62,5 @@ class Unreliable:
         return not self.is_healed and self._chance.random() < chance
 
     async def _wait(self, longest_seconds: float) -> None:
-        if not self.is_healed:
-            await self._clock.sleep(self._chance.random() * longest_seconds)
+        """Also without faults nothing takes no time, or two leaders could dispute for ever in one moment."""
+        await self._clock.sleep(LEAST_SECONDS if self.is_healed else self._chance.random() * longest_seconds)

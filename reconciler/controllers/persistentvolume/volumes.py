@@ -1,12 +1,13 @@
 """PersistentVolumes: their phases, and what becomes of them when their claims are gone.
 
 Upstream: syncVolume and reclaimVolume in pv_controller.go. Data is never deleted here: a volume that was provisioned is
-reclaimed by who made it, and for others "Delete" and "Recycle" fail, as they do upstream for sources without a plugin.
+reclaimed by who made it, "Recycle" is a pod's work (recycling.py), and for others "Delete" fails, as it does upstream for
+sources without a plugin.
 """
 
 from collections.abc import Iterable
 
-from reconciler.controllers.persistentvolume import names
+from reconciler.controllers.persistentvolume import names, recycling
 from reconciler.kinds import volume as volumes
 from reconciler.kit import clock as clocks
 from reconciler.model import meta, plan
@@ -15,7 +16,6 @@ from reconciler.placement import claims as matching
 
 NO_DELETER = 'error getting deleter volume plugin for volume "{}": {}'
 WITHOUT_DELETER = ("nfs", "local")  # sources that kube-controller-manager knows and cannot delete
-RECYCLE_FAILED = "No recycler plugin found for the volume!"
 
 
 def planned(view: View, key: meta.Key, now: float) -> plan.Plan:
@@ -27,14 +27,14 @@ def planned(view: View, key: meta.Key, now: float) -> plan.Plan:
         return plan.plan_of(_phase(volume, "Available", now), waiting_on=[plan.Waiting("a claim that it fits")])
     claim = view.get(names.CLAIMS, str(reference.get("namespace", "")), str(reference.get("name", "")))
     if claim is None or meta.uid(claim) != reference["uid"]:
-        return _released(volume, now)
+        return _released(view, volume, now)
     name = volumes.volume_name(claim)
     if not name:
         return _claimed(volume, claim)
     if name == meta.name(volume):
         return plan.plan_of(_phase(volume, "Bound", now))
     if names.PROVISIONED_BY in meta.annotations(volume) and _policy(volume) == "Delete":
-        return _released(volume, now)
+        return _released(view, volume, now)
     return plan.plan_of([plan.Update(kind=names.VOLUMES, body=_untied(volume), why=f"its claim is bound to {name}")])
 
 
@@ -50,7 +50,7 @@ def _claimed(volume: meta.Obj, claim: meta.Obj) -> plan.Plan:
     )
 
 
-def _released(volume: meta.Obj, now: float) -> plan.Plan:
+def _released(view: View, volume: meta.Obj, now: float) -> plan.Plan:
     if volumes.phase(volume) not in ("Released", "Failed"):
         return plan.plan_of(_phase(volume, "Released", now))
     if meta.is_deleting(volume):
@@ -58,9 +58,12 @@ def _released(volume: meta.Obj, now: float) -> plan.Plan:
     if volumes.phase(volume) == "Failed":
         return plan.plan_of(waiting_on=[plan.Waiting(f"somebody to reclaim it: {meta.status(volume).get('message')}")])
     if _policy(volume) == "Recycle":
-        return _failed(volume, "VolumeFailedRecycle", RECYCLE_FAILED, now)
+        try:
+            return recycling.planned(view, volume, _untied(volume))
+        except recycling.Failed as failure:
+            return plan.plan_of(recycling.removal(view, volume), *_failed(volume, "VolumeFailedRecycle", str(failure), now))
     if _policy(volume) == "Delete" and (why := _not_deletable(volume)):
-        return _failed(volume, "VolumeFailedDelete", why, now)
+        return plan.plan_of(*_failed(volume, "VolumeFailedDelete", why, now))
     someone = "whoever made it to delete it" if _policy(volume) == "Delete" else "somebody to reclaim it: its reclaim policy is Retain"
     return plan.plan_of(waiting_on=[plan.Waiting(someone)])
 
@@ -77,9 +80,9 @@ def _not_deletable(volume: meta.Obj) -> str:
     return NO_DELETER.format(meta.name(volume), "no deletable volume plugin matched" if is_known else "no volume plugin matched")
 
 
-def _failed(volume: meta.Obj, reason: str, message: str, now: float) -> plan.Plan:
+def _failed(volume: meta.Obj, reason: str, message: str, now: float) -> tuple[list[plan.Action], list[plan.Action]]:
     emit = plan.Emit(regarding=volume, reason=reason, message=message, type="Warning", component=names.COMPONENT)
-    return plan.plan_of(_phase(volume, "Failed", now, message), [emit])
+    return _phase(volume, "Failed", now, message), [emit]
 
 
 def _phase(volume: meta.Obj, phase: str, now: float, message: str = "") -> list[plan.Action]:
@@ -115,6 +118,6 @@ CONTROLLER = plan.Controller(
     name="persistentvolume-binder-controller/volumes",
     kind=names.VOLUMES,
     plan=planned,
-    follows={names.CLAIMS: _of_claim},
+    follows={names.CLAIMS: _of_claim, names.PODS: recycling.of_pod},
     is_causal=True,
 )

@@ -1,7 +1,9 @@
 """Addresses of load balancers on a machine: given once, shared, taken back."""
 
 import os
+import pathlib
 import socket
+import struct
 import uuid
 from collections.abc import Iterator
 
@@ -19,7 +21,7 @@ ORIGIN = protocol.Origin(actor="test")
 
 
 def is_own(ip: str) -> bool:
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET) as probe:
         try:
             probe.bind((ip, 0))
         except OSError:
@@ -44,7 +46,7 @@ def dummy() -> Iterator[str]:
 async def test_an_address_stays_while_some_service_has_it(dummy: str) -> None:
     announcer = announcing.Announcer(dummy, "reconciler-test")
     perform = announcer.performers()[announce.Announce]
-    ours, both = "198.18.77.1", ("198.18.77.1", "2001:db8::1")
+    ours, both = "198.18.77.1", ("198.18.77.1", "198.18.77.9")
     await perform(announce.Announce(("ns", "a"), (ours,), "test"), ORIGIN)
     await perform(announce.Announce(("ns", "b"), both, "test"), ORIGIN)
     assert is_own(ours)
@@ -60,6 +62,28 @@ async def test_an_address_stays_while_some_service_has_it(dummy: str) -> None:
 def test_the_frame_says_who_has_the_address() -> None:
     frame = announcing.gratuitous(bytes.fromhex("020000000001"), "192.0.2.1")
     assert frame.hex() == "ffffffffffff020000000001080600010800060400010200" + "00000001c0000201" + "000000000000c0000201"
+
+
+async def test_an_address_of_ipv6_is_the_machines_own_too(dummy: str) -> None:
+    if not pathlib.Path("/proc/net/if_inet6").exists():
+        pytest.skip("this kernel knows no IPv6")
+    announcer = announcing.Announcer(dummy, "reconciler-test")
+    perform = announcer.performers()[announce.Announce]
+    both = ("198.18.77.3", "2001:db8:77::1")
+    await perform(announce.Announce(("ns", "a"), both, "test"), ORIGIN)
+    assert all(map(is_own, both))
+    await announcer.close()
+    assert not any(map(is_own, both))
+
+
+def test_the_advertisement_says_who_has_the_address() -> None:
+    frame = announcing.advertisement(bytes.fromhex("020000000001"), "2001:db8::1")
+    ethernet, ip, icmp = frame[:14], frame[14:54], frame[54:]
+    assert ethernet.hex() == "333300000001" + "020000000001" + "86dd"
+    assert ip.hex() == "60000000" + "0020" + "3aff" + "20010db8000000000000000000000001" + "ff020000000000000000000000000001"
+    assert (icmp[:2] + icmp[4:]).hex() == "8800" + "20000000" + "20010db8000000000000000000000001" + "0201" + "020000000001"
+    words = struct.unpack("!36H", ip[8:40] + struct.pack("!II", len(icmp), 58) + icmp)
+    assert sum(words) % 0xFFFF == 0  # a right checksum makes the whole come to nothing
 
 
 @pytest.mark.parametrize(

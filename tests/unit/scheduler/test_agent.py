@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from reconciler import controllers
 from reconciler.client import protocol
 from reconciler.kit import tasks
 from reconciler.model import errors, meta, plan
@@ -35,8 +34,7 @@ class Conflicting:
 async def world(nodes: int = 0, client: Any = None) -> AsyncIterator[cluster.Cluster]:
     """A cluster with the scheduler; `nodes` simulated ones, and the controller that takes the first taint off ready ones."""
     async with cluster.running() as made:
-        chosen = [one for one in controllers.builtin(cluster.FACTS) if one.name == "node-lifecycle-controller"]
-        plane = made.run(chosen)
+        plane = made.run(["node-lifecycle-controller"])
         await made.settle()
         running = tasks.Tasks()
         scheduling = client(made.api.client("kube-scheduler")) if client is not None else made.api.client("kube-scheduler")
