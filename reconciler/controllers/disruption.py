@@ -184,5 +184,10 @@ def _looks(one: meta.Obj) -> tuple[Any, ...]:
 
 
 CONTROLLER = plan.Controller(
-    name="disruption-controller", kind=BUDGETS, plan=planned, follows={PODS: _of_pod}, reads=frozenset({plan.EVERY_KIND})
+    name="disruption-controller",
+    kind=BUDGETS,
+    plan=planned,
+    follows={PODS: _of_pod},
+    reads=frozenset({plan.EVERY_KIND}),
+    is_causal=True,  # a budget that another leader wrote may have forgotten an eviction that the pods here do not show yet
 )

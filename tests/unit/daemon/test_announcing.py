@@ -17,6 +17,7 @@ from reconciler.model import plan
 from reconciler.node import rtnetlink
 from reconciler.proxy import announce
 
+IPV6 = pathlib.Path("/proc/net/if_inet6")
 ORIGIN = protocol.Origin(actor="test")
 
 
@@ -64,9 +65,8 @@ def test_the_frame_says_who_has_the_address() -> None:
     assert frame.hex() == "ffffffffffff020000000001080600010800060400010200" + "00000001c0000201" + "000000000000c0000201"
 
 
+@pytest.mark.skipif(not IPV6.exists(), reason="this kernel knows no IPv6")
 async def test_an_address_of_ipv6_is_the_machines_own_too(dummy: str) -> None:
-    if not pathlib.Path("/proc/net/if_inet6").exists():
-        pytest.skip("this kernel knows no IPv6")
     announcer = announcing.Announcer(dummy, "reconciler-test")
     perform = announcer.performers()[announce.Announce]
     both = ("198.18.77.3", "2001:db8:77::1")
