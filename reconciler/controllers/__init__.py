@@ -19,6 +19,7 @@ from reconciler.model.schema import Schemas
 class Facts:
     """What planners cannot find in the API."""
 
+    began: float = 0.0  # since when nodes could be heard, in seconds since the epoch; leases do not outlive the journal's process
     root_ca: str = ""  # PEM of the server's certificate authority, for kube-root-ca.crt
     volumes_folder: str = ""  # where nodes make the folders of local volumes; empty: they make none
     load_balancer_pool: tuple[str, ...] = ()  # addresses for Services of type LoadBalancer; none: they get none here

@@ -56,7 +56,7 @@ def _approved(request: meta.Obj, office: Office, now: float) -> plan.Plan:
     spec = meta.spec(request)
     asked = office.read(str(spec.get("request", "")))
     if asked is None or spec.get("signerName") != KUBELET_CLIENT or client_problem(asked, spec.get("usages") or ()):
-        return plan.NOTHING
+        return plan.plan_of(waiting_on=[plan.Waiting(f"somebody to approve or deny {meta.name(request)}")])
     ways = [SELF] if spec.get("username") == asked.common_name else []
     for way in (*ways, ANY):
         if office.allows(spec, way):

@@ -1,12 +1,14 @@
 """Node lifecycle: a node whose lease and status grow old is Unknown; taints and labels follow its conditions.
 
 Upstream: pkg/controller/nodelifecycle. Whether a node lives is asked when its last sign of life has become too old, so
-that heartbeats wake nobody. Evicting pods is taintseviction.py's part.
+that heartbeats wake nobody; whoever has just begun to listen gives every node its grace first, for leases do not outlive
+the process. Evicting pods is tainteviction.py's part.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from reconciler.controllers import Facts
 from reconciler.kinds import lease, node, pod
 from reconciler.kit import clock as clocks
 from reconciler.model import conditions, meta, plan
@@ -32,11 +34,20 @@ EXECUTION_TAINTS = SCHEDULING_TAINTS[:2]
 LABELS = (("kubernetes.io/os", "beta.kubernetes.io/os"), ("kubernetes.io/arch", "beta.kubernetes.io/arch"))
 
 
-def planned(view: View, key: meta.Key, now: float) -> plan.Plan:
-    one = view.get(NODES, *key)
-    if one is None or meta.is_deleting(one):
-        return plan.NOTHING
-    stale_at = _last_sign(view, one) + GRACE_SECONDS
+def of(facts: Facts) -> tuple[plan.Controller, ...]:
+    def planned(view: View, key: meta.Key, now: float) -> plan.Plan:
+        one = view.get(NODES, *key)
+        if one is None or meta.is_deleting(one):
+            return plan.NOTHING
+        return _planned(view, one, max(_last_sign(view, one), facts.began), now)
+
+    return (
+        plan.Controller(name="node-lifecycle-controller", kind=NODES, plan=planned, follows={LEASES: _of_beat}, reads=frozenset({PODS})),
+    )
+
+
+def _planned(view: View, one: meta.Obj, last_sign: float, now: float) -> plan.Plan:
+    stale_at = last_sign + GRACE_SECONDS
     if stale_at <= now:
         status = _unknown(one, now)
         if status != meta.status(one):
@@ -125,8 +136,3 @@ def _of_beat(_: View, old: meta.Obj | None, new: meta.Obj | None) -> Iterable[me
     obj = new if new is not None else old
     if obj is not None and meta.namespace(obj) == node.LEASE_NAMESPACE and (old is None or new is None):
         yield "", meta.name(obj)
-
-
-CONTROLLER = plan.Controller(
-    name="node-lifecycle-controller", kind=NODES, plan=planned, follows={LEASES: _of_beat}, reads=frozenset({PODS})
-)

@@ -75,7 +75,7 @@ class World:
         issued = tokens.Tokens(self.client(manager))
         driver = self._driver("controller", manager, {**measured.performers(), **issued.performers()})
         measured.wakes(driver.wake)
-        facts = controllers.Facts(root_ca=ROOT_CA, autoscaling=measured.memories, schemas=self.api.schemas)
+        facts = controllers.Facts(began=self.clock.now(), root_ca=ROOT_CA, autoscaling=measured.memories, schemas=self.api.schemas)
         for controller in controllers.enabled(controllers.builtin(facts), ("*",)):
             driver.add(dataclasses.replace(controller, delay_seconds=max(controller.delay_seconds, MOMENT_SECONDS)))
         self._tasks.start(driver.run(), "controllers")

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from reconciler.kinds import pod as pods
 from reconciler.kit import clock as clocks
 from reconciler.model import meta, plan
 from reconciler.placement import admission
@@ -83,7 +84,7 @@ def _run(pod: meta.Obj, now: float) -> Step:
         if ends_at <= now:
             return Step(_write(pod, _exited(pod, now), "its containers exited"), again_at=now)
         ready_at = started_at + _ready_seconds(pod)
-        if not statuses[0].get("ready") and _gates_open(pod) and not _never_ready(pod):
+        if not pods.is_ready(pod) and _gates_open(pod) and not _never_ready(pod):  # also where somebody took it for lost
             if ready_at <= now:
                 return Step(_write(pod, _conditions(pod, _container_statuses(pod, ready=True), True, now), "its containers are ready"))
             return Step(again_at=min(ready_at, ends_at))

@@ -124,3 +124,13 @@ def test_refused_pods_fail() -> None:
     node = Node()
     assert node.settle(admission.Refusal("OutOfcpu", "no CPU")) is None
     assert (node.status["phase"], node.status["reason"]) == ("Failed", "OutOfcpu")
+
+
+def test_a_pod_that_was_taken_for_lost_is_ready_again() -> None:
+    node = Node()
+    node.settle()
+    assert node.pod is not None
+    lost = [{**one, "status": "False"} if one["type"] == "Ready" else one for one in node.status["conditions"]]
+    node.pod = {**node.pod, "status": {**node.status, "conditions": lost}}
+    node.settle()
+    assert node.condition("Ready") == "True"
