@@ -35,7 +35,7 @@ def _merged(document: Mapping[str, Any], patch: Mapping[str, Any]) -> Mapping[st
 
 def _without_nulls(value: Any) -> Any:
     """Nulls in maps remove what is not there; in lists they are items."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {name: _without_nulls(item) for name, item in value.items() if item is not None}
     if isinstance(value, list):
         return [_without_nulls(item) for item in value]

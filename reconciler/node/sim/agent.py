@@ -24,7 +24,7 @@ from reconciler.placement import pods as pod_facts
 log = logging.getLogger(__name__)
 
 KINDS = ("nodes", "pods")  # what the cache must follow
-WRITERS = 64
+WRITERS = 8  # few: all nodes share a process with the control plane, which places pods while others start
 HEARTBEAT_SECONDS = 10.0
 RETRY_SECONDS = 1.0
 STEP_SECONDS = 0.002  # how long the agent decides before it lets others run
