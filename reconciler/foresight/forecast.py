@@ -54,7 +54,7 @@ class Availability:
     """How many pods of a workload stay available while it changes."""
 
     object: str
-    wanted: int  # before the change
+    wanted: int  # and available before the change
     least: int
     below_seconds: float  # for how long it had fewer than wanted
     at_end: int

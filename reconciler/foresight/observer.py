@@ -44,7 +44,7 @@ class PodStep:
 class Availability:
     """A workload that was there before; counts of pods."""
 
-    wanted: int
+    wanted: int  # those that were available of those that were wanted: what was missing before is nobody's doing
     least: int
     now: int
     since_seconds: float = math.nan  # below what is wanted since then
@@ -68,8 +68,8 @@ class Observer:
         if self._cache.is_synced:
             for kind in AVAILABLE:
                 for obj in self._cache.every(kind):
-                    wanted = _wanted(kind, obj)
-                    self.availability[(kind, *meta.key(obj))] = Availability(wanted, _available(kind, obj), _available(kind, obj))
+                    available = min(_wanted(kind, obj), _available(kind, obj))
+                    self.availability[(kind, *meta.key(obj))] = Availability(available, available, available)
 
     @property
     def seconds(self) -> float:

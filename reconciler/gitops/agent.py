@@ -438,9 +438,10 @@ class Agent:
         return sorted({*self._wanted.problems, *itertools.chain.from_iterable(self._refused.values())})
 
     def _doubtful(self) -> frozenset[str]:
-        """The files with problems, and the kustomizations whose documents were refused."""
+        """The files with problems or that somebody may be writing, and the kustomizations whose documents were refused."""
         homes = {self._wanted.documents[identity].home for identity in self._refused if identity in self._wanted.documents}
-        return frozenset({problem.path for problem in self._problems()} | homes)
+        young = self._look.scan.young if self._look is not None else frozenset()
+        return young | {problem.path for problem in self._problems()} | homes
 
     def _states(self) -> tuple[str, str]:
         """(sync status, health status) in Argo CD's words."""

@@ -34,7 +34,8 @@ class Scan:
 
     `missing` and `unreadable` say that there is no telling what the folder wants; then the rest is empty.
     `closed` holds what could not be listed or read, relative to the root; `directories` every directory that was
-    listed, with device and inode, for whoever watches them; `young` says that another look soon is needed.
+    listed, with device and inode, for whoever watches them; `young` the files that somebody may be writing, which are to
+    be looked at again soon.
     """
 
     files: Mapping[str, load.File] = field(default_factory=dict)
@@ -42,7 +43,7 @@ class Scan:
     unreadable: str = ""
     closed: tuple[str, ...] = ()
     directories: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    young: bool = False
+    young: frozenset[str] = frozenset()
     blobs: Mapping[str, bytes] = field(default_factory=dict)  # git's hash of each file that was read
 
 
@@ -70,7 +71,7 @@ class Folder:
             return Scan(unreadable=f"{self.root} has more than {MAX_FILES} files")
         except OSError as error:
             return Scan(unreadable=f"{self.root}: {error.strerror}")
-        young = False
+        young: set[str] = set()
         known: dict[str, tuple[Stamp | None, load.File]] = {}
         for path, seen in sorted(found.items()):
             before = self._known.get(path)
@@ -78,19 +79,20 @@ class Folder:
                 known[path] = before
                 continue
             known[path], unsettled = self._read(path, seen)
-            young = young or unsettled
+            if unsettled:
+                young.add(path)
         self._known = known
         files = {path: file for path, (_, file) in known.items()}
         files.update((problem.path, load.File(problem.path, problems=(problem,))) for problem in walk.problems)
         blobs = {path: file.blob for path, file in files.items()}
         if not walk.units:
-            return Scan(files, closed=tuple(walk.closed), directories=walk.directories, young=young, blobs=blobs)
+            return Scan(files, closed=tuple(walk.closed), directories=walk.directories, young=frozenset(young), blobs=blobs)
         built = self._units.scan(walk.units)
         return Scan(
             {**files, **built.files},
             closed=tuple(walk.closed),
             directories={**built.directories, **walk.directories},
-            young=young or built.young,
+            young=built.young | young,
             blobs={**built.blobs, **blobs},
         )
 

@@ -135,8 +135,7 @@ def prunes(context: Context, unsure: frozenset[str] = frozenset(), closed: tuple
             kept.append(Kept(identity, why))
         else:
             gone = f"{marks.source(obj)} no longer defines it"
-            uid = meta.uid(obj)
-            deletes[identity] = plan.Delete(kind=identity.kind, namespace=identity.namespace, name=identity.name, why=gone, uid=uid)
+            deletes[identity] = _deletion(identity, obj, gone)
     limit = context.spec.deletion_limit
     if limit and len(deletes) > limit:
         why = f"{len(deletes)} objects would be deleted, more than the Sync's deletionLimit of {limit}: raise it to allow that"
@@ -151,10 +150,14 @@ def farewell(context: Context) -> Decision:
     for identity, obj in owned(context.view, context.roster, context.sync):
         is_kept = meta.annotations(obj).get(marks.PRUNE) == "disabled" or context.claims.other(context.sync, identity)
         if not is_kept and not meta.is_deleting(obj):
-            why = f"Sync {context.sync} is deleted"
-            uid = meta.uid(obj)
-            deletes[identity] = plan.Delete(kind=identity.kind, namespace=identity.namespace, name=identity.name, why=why, uid=uid)
+            deletes[identity] = _deletion(identity, obj, f"Sync {context.sync} is deleted")
     return Decision(plan.Plan(waves.backwards(deletes, context.view, context.roster)))
+
+
+def _deletion(identity: Identity, obj: meta.Obj, why: str) -> plan.Delete:
+    """With what it owns: left to itself, the server orphans the pods of a Job."""
+    kind, namespace, name = identity
+    return plan.Delete(kind=kind, namespace=namespace, name=name, why=why, uid=meta.uid(obj), propagation="Background")
 
 
 def owned(view: View, roster: Roster, sync: str) -> Iterator[tuple[Identity, meta.Obj]]:
@@ -184,12 +187,14 @@ class _Doubt:
         if meta.annotations(obj).get(marks.PRUNE) == "disabled":
             return f"its annotation {marks.PRUNE} is disabled"
         if home in self.unsure:
-            return f"{home} has problems and may define it still"
+            return f"{home} has problems, or is being written, and may define it still"
         hidden = next((path for path in self.closed if home == path or home.startswith(path.rstrip("/") + "/")), "")
         if hidden:
             return f"{hidden} cannot be read"
         if self.strangers and home not in self.present:
-            return f"{home} is gone while {min(self.strangers)} has problems, which may be the same file under a new name"
+            return (
+                f"{home} is gone while {min(self.strangers)} has problems or is being written, which may be the same file under a new name"
+            )
         return ""
 
 

@@ -32,7 +32,7 @@ class Units:
     files: Mapping[str, load.File] = field(default_factory=dict)
     blobs: Mapping[str, bytes] = field(default_factory=dict)
     directories: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    young: bool = False
+    young: frozenset[str] = frozenset()  # whose files somebody may be writing
 
 
 class Tree:
@@ -146,8 +146,8 @@ class Builder:
                     directories[directory] = (status.st_dev, status.st_ino)
         files = [_moved(known.file, shown) for known in self._known.values()]
         blobs = {shown(path): blob for known in self._known.values() for path, blob in known.blobs.items()}
-        young = young or any(known.young for known in self._known.values())
-        return Units({file.path: file for file in files}, blobs, directories, young)
+        unsettled = frozenset(file.path for file, known in zip(files, self._known.values(), strict=True) if young or known.young)
+        return Units({file.path: file for file in files}, blobs, directories, unsettled)
 
 
 def _closure(tree: Tree, path: str) -> Iterator[str]:

@@ -51,10 +51,11 @@ def read(files: Files, directory: str, path: str) -> tuple[str, bytes]:
         raise Unreadable(f"{path} is remote, and nothing is fetched while building: keep a copy in the folder")
     found = joined(directory, path)
     real, home = files.real(found), files.real(directory)
-    if real is None or home is None or not below(home, real):
-        raise Unreadable(f"{path} is not at or below the directory of this file, so it is not read")
     try:
-        return found, files.read(found)
+        content = files.read(found) if real is not None else b""
+        if real is None or home is None or not below(home, real):
+            raise Unreadable(f"{path} is not at or below the directory of this file, so it is not used")
+        return found, content
     except FileNotFoundError:
         raise Unreadable(f"{path} does not exist") from None
     except OSError as error:

@@ -6,6 +6,8 @@ import pathlib
 import threading
 from typing import Any
 
+import pytest
+
 from reconciler.gitops import watch
 from tests.unit.gitops.world import World, config, running
 
@@ -67,14 +69,74 @@ async def test_editors_leavings_are_no_documents(tmp_path: pathlib.Path) -> None
         assert world.errors() == []
 
 
-async def test_a_flood_of_files_while_events_are_lost(tmp_path: pathlib.Path, monkeypatch: Any) -> None:
+FLOOD_SECONDS = 240.0  # at most, on a busy machine
+
+
+async def test_ten_thousand_files_at_once_while_events_are_lost(tmp_path: pathlib.Path, monkeypatch: Any) -> None:
     """As when the kernel's queue overflows: hints are missing, looking from time to time finds everything."""
     monkeypatch.setattr(watch._News, "add", lambda self: None)
+    count = 10_000
     async with running(tmp_path) as world:
-        for number in range(1000):
-            world.write(f"{number % 20}/{number}.yaml", config(f"c-{number}"))
-        await world.until(lambda: all(live(world, f"c-{number}") for number in range(1000)), "all of them")
-        for number in range(990):
-            (tmp_path / f"{number % 20}/{number}.yaml").unlink()
-        await world.until(lambda: live(world, "c-0") is None and live(world, "c-989") is None, "the pruning")
-        assert all(live(world, f"c-{number}") for number in range(990, 1000))
+        await asyncio.to_thread(_flood, tmp_path, count)
+        await world.until(lambda: _kept(world) == count, "all of them", FLOOD_SECONDS)
+        assert [error.partition(":")[0] for error in world.errors()] == ["9/bad.yaml"]
+        (tmp_path / "9/bad.yaml").unlink()
+        for number in range(300):
+            (tmp_path / f"{number % 100}/{number}.yaml").unlink()
+        await world.until(lambda: _kept(world) == count - 300, "the pruning", FLOOD_SECONDS)
+        assert live(world, "c-299") is None
+        assert live(world, "c-300")
+
+
+def _flood(root: pathlib.Path, count: int) -> None:
+    for number in range(100):
+        (root / str(number)).mkdir()
+    for number in range(count):
+        (root / f"{number % 100}/{number}.yaml").write_text(config(f"c-{number}"))
+    (root / "9/bad.yaml").write_text("kind: [")
+
+
+def _kept(world: World) -> int:
+    return sum(1 for one in world.cache.every("configmaps") if one["metadata"]["name"].startswith("c-"))
+
+
+@pytest.mark.parametrize("jump_seconds", [-50 * 365 * 86400.0, 365 * 86400.0])
+async def test_clocks_that_jump(tmp_path: pathlib.Path, jump_seconds: float) -> None:
+    """A board that boots in 1970 and learns the time, or the other way round: nothing is written for it, and saves are seen."""
+    (tmp_path / "a.yaml").write_text(config("a", "1"))
+    (tmp_path / "b.yaml").write_text(config("b", "1"))
+    async with running(tmp_path) as world:
+        writes = len(world.writes)
+        world.clock.offset_seconds = jump_seconds
+        world.write("a.yaml", config("a", "2"))
+        os.utime(tmp_path / "a.yaml", (1.0, 1.0))
+        await world.until(lambda: live(world, "a")["data"] == {"k": "2"}, "a save with an old date")
+        world.clock.offset_seconds = 0.0
+        world.write("b.yaml", config("b", "2"))
+        os.utime(tmp_path / "b.yaml", (4e9, 4e9))
+        await world.until(lambda: live(world, "b")["data"] == {"k": "2"}, "a save from the future")
+        (tmp_path / "b.yaml").unlink()
+        await world.until(lambda: live(world, "b") is None, "the pruning")
+        assert len(world.writes) == writes + 3
+
+
+async def test_a_file_that_never_settles_holds_up_no_other(tmp_path: pathlib.Path) -> None:
+    """Somebody writes to it on and on: it is read as it is from time to time, and others at once."""
+    (tmp_path / "busy.yaml").write_text(config("busy", "0"))
+    stop = threading.Event()
+
+    def scribble() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            (tmp_path / "busy.yaml").write_text(config("busy", str(number)))
+
+    async with running(tmp_path) as world:
+        scribbling = asyncio.create_task(asyncio.to_thread(scribble))
+        try:
+            world.write("a.yaml", config("a", "1"))
+            await world.until(lambda: live(world, "a"), "the other one")
+            await world.until(lambda: live(world, "busy")["data"] != {"k": "0"}, "itself")
+        finally:
+            stop.set()
+            await scribbling

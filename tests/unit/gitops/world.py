@@ -22,10 +22,19 @@ USER = protocol.Origin(actor="user/test")
 PATIENCE_SECONDS = 20.0
 
 
+class JumpingClock(clocks.SystemClock):
+    """The machine's, on a wall that somebody moves."""
+
+    offset_seconds = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.offset_seconds
+
+
 class World:
     def __init__(self, root: pathlib.Path) -> None:
         self.root = root
-        self.clock = clocks.SystemClock()
+        self.clock = JumpingClock()
         self.journal = MemoryJournal()
         self.api = apiserver.ApiServer(self.journal, kinds.builtin(), self.clock)
         self.client = self.api.client("test")
@@ -91,10 +100,10 @@ class World:
         found = await self.get("configmaps", name, namespace)
         return None if found is None else dict(found.get("data") or {})
 
-    async def until(self, fulfilled: Callable[[], Any], what: str = "") -> Any:
+    async def until(self, fulfilled: Callable[[], Any], what: str = "", patience_seconds: float = PATIENCE_SECONDS) -> Any:
         """Wait until `fulfilled` (which may be asynchronous) is true, and return what it gave."""
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(patience_seconds):
                 while True:
                     found = fulfilled()
                     if asyncio.iscoroutine(found):
