@@ -36,8 +36,8 @@ class Aftermath:
         self._news: tuple[str, str] = ("", "")  # commit and outcome that were told last
 
     async def add(self, documents: Mapping[Identity, load.Document], commit: str) -> None:
-        """Record what changed since the last revision."""
-        if self._record.pending:
+        """Record what changed since the last revision, where a history is kept."""
+        if self._record.pending and self._record.is_kept:  # else nobody asks git who made the commit
             await self._record.add(documents, await self._entry(commit))
 
     async def conclude(self, status: sync.Status, spec: sync.Spec) -> None:

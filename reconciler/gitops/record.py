@@ -37,6 +37,10 @@ class Record:
             await self._load(self._pin)
 
     @property
+    def is_kept(self) -> bool:
+        return self._held is not None
+
+    @property
     def rolled_back(self) -> int:
         """The revision that is applied instead of what the folder says, 0 for none."""
         return self._pin.number if self._pin is not None else 0

@@ -5,7 +5,7 @@ A line that begins with "> " is a command, what follows belongs to it:
   remove PATH       move OLD NEW
   commit            what runs so far
   plan [DIRECTORY]  what would happen from there to what the files say now, which then runs
-Names of pods go without their hash, times without fractions of a second. GOLDEN_UPDATE=1 writes what came out.
+Names of pods go without their hash, those of nodes altogether, times without fractions of a second. GOLDEN_UPDATE=1 writes what came out.
 """
 
 import os
@@ -63,6 +63,7 @@ def shown(text: str) -> str:
     """A report without what another version of the scheduler's or controllers' pace or naming changes."""
     text = re.sub(r"(-[a-z0-9]{10})?-[bcdfghjklmnpqrstvwxz2456789]{5}\b", "-*", text)
     text = re.sub(r"(?m)^([+-]) +(\d+)\.\d s ", lambda found: f"{found[1]} {found[2]:>3} s ", text)
+    text = re.sub(r" on sim-\d+", " on a node", text)
     return re.sub(r"\n{2,}", "\n", text)
 
 
