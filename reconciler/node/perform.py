@@ -8,6 +8,7 @@ import asyncio
 import dataclasses
 import logging
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -175,9 +176,15 @@ class Performer:
             self._stopping.pop(key).cancel()
         await self._network.detach(action.uid)
         await self._runtime.remove_sandbox(action.uid)
-        await asyncio.to_thread(places.remove, self._settings.pods_dir / action.uid, action.uid)
+        await asyncio.to_thread(self._remove_folders, action.uid)
         self._tokens.forget(action.uid)
         self._memory.forget(action.uid)
+
+    def _remove_folders(self, uid: str) -> None:
+        """Logs too: of a pod that ended with an earlier boot the runtime knows nothing."""
+        places.remove(self._settings.pods_dir / uid, uid)
+        for logs in self._settings.log_root.glob(f"*_{uid}"):
+            shutil.rmtree(logs, ignore_errors=True)
 
     # Containers
 

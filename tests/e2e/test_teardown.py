@@ -1,8 +1,11 @@
 """`reconciler down` leaves nothing on the machine, whoever was killed before."""
 
 import asyncio
+import json
 import os
 import pathlib
+import select
+import shutil
 import signal
 import subprocess
 
@@ -117,3 +120,39 @@ def test_a_stop_gives_containers_their_grace(cluster: Cluster, tmp_path: pathlib
     server.stop()
     server.cli(*words, "--data-dir", str(cluster.data_dir))
     assert (folder / "word").read_text() == "bye\n"
+
+
+def test_what_a_reboot_leaves_goes_with_the_pod(cluster: Cluster, tmp_path: pathlib.Path) -> None:
+    """Where nothing is mounted, links stand in for volumes: they are on the disk, and what the keeper knew is not."""
+    file = tmp_path / "config.yaml"
+    file.write_text("isolation: plain\n")
+    settings = config.load(file, {"data_dir": cluster.data_dir})
+    mount = tmp_path / "new" / "fast"
+    cluster.write("a.yaml", MANIFESTS.format(replicas=1, mount=mount))
+    cluster.write("b.yaml", "{apiVersion: v1, kind: ConfigMap, metadata: {name: stays}}")
+    server = cluster.up("--config", str(file))
+    (pod,) = servers.eventually(lambda: ready_pods(server, 1))
+    boots_again(server, settings)
+    assert mount.is_symlink()
+    server = cluster.up("--config", str(file))
+    servers.eventually(lambda: [one for one in ready_pods(server, 1) if one["status"]["containerStatuses"][0]["restartCount"] == 1])
+    boots_again(server, settings)
+    (cluster.folder / "a.yaml").unlink()
+    server = cluster.up("--config", str(file))
+    servers.eventually(lambda: not json.loads(server.kubectl("get", "pods", "-o", "json"))["items"])
+    assert not mount.parent.exists()
+    for folder in ("layers", "pods", "logs"):
+        assert not list((cluster.data_dir / folder).glob(f"*{pod['metadata']['uid']}"))
+
+
+def boots_again(server: servers.Server, settings: config.Config) -> None:
+    """What a reboot does: every process ends at once, and the run folder is empty."""
+    hello = asyncio.run(client.request(settings.run_dir / launch.SOCKET, "hello"))
+    listed = asyncio.run(client.request(settings.run_dir / launch.SOCKET, "list"))["pods"]
+    server.stop(signal.SIGKILL)
+    ended = [os.pidfd_open(pid) for pid in (hello["pid"], *(pod["pid"] for pod in listed))]
+    for descriptor in ended:
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        select.select([descriptor], [], [], 20)
+        os.close(descriptor)
+    shutil.rmtree(settings.run_dir)

@@ -11,9 +11,9 @@ from reconciler.node.keeper import records
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any
 
 MARK = "RECONCILER_CONTAINER"  # POD_UID/NAME/ATTEMPT in the environment of every container
+LINKS = "links.json"
 _ROUNDS = 200
 
 
@@ -80,17 +80,20 @@ def kill_children(parent: int, spare: Iterable[int] = ()) -> None:
             _kill(pid)
 
 
-def remember_links(folder: records.PodFolder, spec: dict[str, Any]) -> None:
-    """Keep what stands in for mounts of a pod's plain processes: symbolic links and the folders made for them."""
-    if spec.get("stand_ins"):
-        known = records.read(folder.at("links.json")) or {"links": {}, "made": []}
-        made = [path for path in spec["made"] if path not in known["made"]]
-        records.write(folder.at("links.json"), {"links": {**known["links"], **spec["stand_ins"]}, "made": known["made"] + made})
+def remember_link(folder: str, target: str, source: str, made: list[str]) -> None:
+    """Before it is made: a symbolic link that stands in for a mount of a plain process, and the folders made for it.
+
+    `folder` is the pod's own and outlives the machine's boot, as links do.
+    """
+    path = os.path.join(folder, LINKS)
+    known = records.read(path) or {"links": {}, "made": []}
+    os.makedirs(folder, 0o700, exist_ok=True)
+    records.write(path, {"links": {**known["links"], target: source}, "made": known["made"] + made})
 
 
-def remove_links(folder: records.PodFolder) -> None:
-    """Remove them, but what is somebody else's by now."""
-    known = records.read(folder.at("links.json")) or {"links": {}, "made": []}
+def clear(folder: str) -> None:
+    """Remove a pod's folder, and the links that it remembers but for what is somebody else's by now."""
+    known = records.read(os.path.join(folder, LINKS)) or {"links": {}, "made": []}
     for target, source in known["links"].items():
         try:
             if os.readlink(target) == source:
@@ -102,6 +105,7 @@ def remove_links(folder: records.PodFolder) -> None:
             os.rmdir(path)
         except OSError:
             continue  # used by others
+    records.remove_tree(folder)
 
 
 def oom_kills(folders: Iterable[str]) -> int:

@@ -3,7 +3,6 @@
     RUN_DIR/keeper.sock, keeper.lock
     RUN_DIR/pods/UID/pod.json                    what the pod is, written by the keeper before it forks
     RUN_DIR/pods/UID/shim.json, .sock, .lock     the shim's process; it holds the lock while it lives
-    RUN_DIR/pods/UID/links.json                  what stands in for mounts on the host, where nothing can be mounted
     RUN_DIR/pods/UID/containers/NAME/N.start     attempt N was begun: written before its program can run
     RUN_DIR/pods/UID/containers/NAME/N.exit      attempt N ended
 

@@ -113,7 +113,6 @@ def start(shim: Shim, request: dict[str, Any], _: list[int], connection: socket.
     os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
     record = _start_record(shim, name, number, spec)
     records.write(path + ".start", record)
-    leftovers.remember_links(folder_of(shim), spec)
     try:
         make_cgroups(spec.get("cgroups", ()))
         pid, channel = _fork_container(shim, name, number, spec)
@@ -406,9 +405,8 @@ def destroy(folder: records.PodFolder) -> None:
             groups.update(record["cgroups"], (os.path.dirname(group) for group in record["cgroups"]))
         forget(folder, name, attempt)
     leftovers.remove_cgroups(groups, patiently=True)
-    leftovers.remove_links(folder)
     for path in (folder.pod() or {}).get("folders", ()):
-        records.remove_tree(path)
+        leftovers.clear(path)
     records.remove_tree(folder.path)
 
 

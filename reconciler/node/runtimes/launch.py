@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from reconciler.node.keeper import linux
+from reconciler.node.keeper import leftovers, linux
 from reconciler.node.runtimes import capabilities, cgroups, images, rootfs, seccomp, types
 
 Mode = Literal["root", "userns", "plain"]
@@ -74,7 +74,8 @@ def specification(around: Surroundings, sandbox: types.SandboxSpec, spec: types.
     }
     description["seccomp"] = _filter(around, security, held)
     if around.mode == "plain":
-        return description | _plain(spec, image)
+        _plain(around, sandbox, spec, image)
+        return description
     return description | _identity(around.mode, security, held, image) | _files(around, sandbox, spec, image)
 
 
@@ -94,27 +95,23 @@ def _filter(around: Surroundings, security: types.Security, held: frozenset[str]
         raise types.RuntimeFailure("CreateContainerError", str(error)) from error
 
 
-def _plain(spec: types.ContainerSpec, image: images.Image) -> dict[str, Any]:
+def _plain(around: Surroundings, sandbox: types.SandboxSpec, spec: types.ContainerSpec, image: images.Image) -> None:
     """Nothing can be mounted: what a pod mounts elsewhere than where it lies cannot be had."""
     if not image.is_host:
         message = (
             f'image "{spec.image}" needs mounts, which this user may not make; enable user namespaces, run as root or use the image host'
         )
         raise types.RuntimeFailure("CreateContainerError", message)
-    links: dict[str, str] = {}
-    made: list[str] = []
     for mount in spec.mounts:
         source = os.path.join(mount.source, mount.sub_path) if mount.sub_path else mount.source
         if not mount.optional and os.path.realpath(mount.target) != os.path.realpath(source):
-            made += _link(source, mount.target)
-            links[mount.target] = source
-    return {"stand_ins": links, "made": made}
+            _link(str(around.layers_dir / sandbox.uid), source, mount.target)
 
 
-def _link(source: str, target: str) -> list[str]:
-    """The best that a plain process can have of a volume: a symbolic link at its mount path. Returns the folders made for it.
+def _link(folder: str, source: str, target: str) -> None:
+    """The best that a plain process can have of a volume: a symbolic link at its mount path.
 
-    The shim removes both with the pod. A link that another pod still needs is left to it.
+    It goes with the pod, and so do the folders made for it. One that another pod still needs is left to it.
     """
     if os.path.islink(target) and os.path.exists(target):
         raise _no_mount(target, f"another volume is there, {os.readlink(target)}")
@@ -124,13 +121,13 @@ def _link(source: str, target: str) -> list[str]:
         made.insert(0, parent)
         parent = os.path.dirname(parent)
     try:
+        leftovers.remember_link(folder, target, source, made)
         if os.path.islink(target):
             os.unlink(target)
         os.makedirs(os.path.dirname(target), exist_ok=True)
         os.symlink(source, target)
     except OSError as error:
         raise _no_mount(target, str(error.strerror)) from error
-    return made
 
 
 def _no_mount(target: str, why: str) -> types.RuntimeFailure:

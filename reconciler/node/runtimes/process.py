@@ -19,7 +19,7 @@ from typing import Any
 import reconciler
 from reconciler.kit import tasks
 from reconciler.node import machine
-from reconciler.node.keeper import client, wire
+from reconciler.node.keeper import client, leftovers, wire
 from reconciler.node.keeper import launch as keeper_launch
 from reconciler.node.runtimes import cgroups, images, launch, sessions, types
 
@@ -115,6 +115,7 @@ class ProcessRuntime:
 
     async def remove_sandbox(self, uid: str) -> None:
         await self._ask_keeper("remove", uid=uid)
+        await asyncio.to_thread(leftovers.clear, str(self._surroundings.layers_dir / uid))  # of an earlier boot no keeper knows
         self._forget(uid)
 
     # Containers
