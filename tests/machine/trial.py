@@ -188,9 +188,9 @@ def limits() -> None:
 
 
 def same_processes(what: str, do: Callable[[], Any]) -> None:
-    daemon, keeper, before, counts = main_pid("reconciler"), main_pid("reconciler-keeper"), containers(), restarts()
+    counts = eventually(f"before {what}: pods are well", restarts)
+    daemon, keeper, before = main_pid("reconciler"), main_pid("reconciler-keeper"), containers()
     assert len(before) >= RUNNING, before
-    assert counts
     do()
     eventually(f"{what}: pods are well, as often restarted as before", lambda: restarts() == counts)
     eventually(f"{what}: the Service answers", service_answers)
@@ -224,7 +224,7 @@ def upgraded_keeper() -> None:
 
 def lost_shim() -> None:
     """Its pod alone starts anew, and is connected again."""
-    before, uid = restarts(), ask("/api/v1/namespaces/site/pods")["items"][0]["metadata"]["uid"]
+    before, uid = eventually("before a shim is killed: pods are well", restarts), ask("/api/v1/namespaces/site/pods")["items"][0]["metadata"]["uid"]
     lines = subprocess.run(["reconciler", "keeper", "list"], check=True, capture_output=True, text=True).stdout.splitlines()
     os.kill(next(int(line.split()[-1]) for line in lines if line.startswith(uid)), signal.SIGKILL)
     eventually("shim killed: one restart more", lambda: (now := restarts()) and sum(now.values()) == sum(before.values()) + 1)
@@ -237,7 +237,7 @@ def signalled(unit: str, number: signal.Signals) -> None:
 
 def stops() -> dict[str, int]:
     """The daemon's stop leaves the containers, the keeper's ends them. How often they have restarted after both."""
-    before, counts = containers(), restarts()
+    counts, before = eventually("before the stops: pods are well", restarts), containers()
     systemctl("stop", "reconciler")
     assert containers() == before, (containers(), before)
     say("stop of the daemon: the containers go on")
