@@ -224,7 +224,8 @@ def upgraded_keeper() -> None:
 
 def lost_shim() -> None:
     """Its pod alone starts anew, and is connected again."""
-    before, uid = eventually("before a shim is killed: pods are well", restarts), ask("/api/v1/namespaces/site/pods")["items"][0]["metadata"]["uid"]
+    before = eventually("before a shim is killed: pods are well", restarts)
+    uid = ask("/api/v1/namespaces/site/pods")["items"][0]["metadata"]["uid"]
     lines = subprocess.run(["reconciler", "keeper", "list"], check=True, capture_output=True, text=True).stdout.splitlines()
     os.kill(next(int(line.split()[-1]) for line in lines if line.startswith(uid)), signal.SIGKILL)
     eventually("shim killed: one restart more", lambda: (now := restarts()) and sum(now.values()) == sum(before.values()) + 1)
