@@ -22,6 +22,7 @@ class Facts:
     began: float = 0.0  # since when nodes could be heard, in seconds since the epoch; leases do not outlive the journal's process
     root_ca: str = ""  # PEM of the server's certificate authority, for kube-root-ca.crt
     volumes_folder: str = ""  # where nodes make the folders of local volumes; empty: they make none
+    pod_range: str = ""  # what nodes without one get addresses for their pods from
     load_balancer_pool: tuple[str, ...] = ()  # addresses for Services of type LoadBalancer; none: they get none here
     certificates: signing.Office | None = None  # None: requests are neither approved nor signed
     schemas: Schemas | None = None  # of the kinds; None: the types that policies' expressions name are not checked

@@ -135,6 +135,7 @@ class Daemon:
         certificates = office.Office(self.server.authority, self.api.rbac.decide, manager, signs=self.config.signs_certificates)
         facts = controllers.Facts(
             began=self.clock.now(),
+            pod_range=self.config.pod_range,
             root_ca=self.server.authority_pem.decode(),
             volumes_folder=str(self.config.volumes_folder or ""),
             load_balancer_pool=self.config.load_balancer.addresses if self.config.load_balancer is not None else (),

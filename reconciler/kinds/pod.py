@@ -203,6 +203,9 @@ def health(pod: meta.Obj) -> Health:
         return Health("Degraded", f"{waiting['reason']}: {waiting.get('message', '')}".rstrip(": "))
     if is_ready(pod):
         return Health("Healthy")
+    if phase(pod) == "Running":
+        awaited = (condition(pod, "ContainersReady") or meta.EMPTY).get("message") or (condition(pod, "Ready") or meta.EMPTY).get("message")
+        return Health("Progressing", f"{reason}, {awaited}" if awaited else f"{reason}, not ready")
     return Health("Progressing", reason)
 
 

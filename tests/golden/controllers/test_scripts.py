@@ -51,7 +51,9 @@ class Office:
 
 
 POOL = ("192.0.2.1-192.0.2.2", "2001:db8::/126")
-FACTS = controllers.Facts(root_ca="PEM", volumes_folder="/data/volumes", load_balancer_pool=POOL, certificates=Office())
+FACTS = controllers.Facts(
+    root_ca="PEM", pod_range="10.244.0.0/23", volumes_folder="/data/volumes", load_balancer_pool=POOL, certificates=Office()
+)
 CONTROLLERS = {one.name: one for one in controllers.builtin(FACTS)}
 ROSTER = kinds.builtin()
 
