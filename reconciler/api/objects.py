@@ -333,12 +333,13 @@ class Objects:
         attributes = self._attributes(call, "UPDATE", current.obj)
         obj = await self.admission.admit(attributes, obj)
         obj = identity.updated(obj, current.obj)
+        before = _in_hub_version(call.kind, current.obj)
         if call.subresource:
-            obj = partial_writes.prepared(call.kind, call.subresource, obj, current.obj, clock.rfc3339(self.time.now()))
+            obj = partial_writes.prepared(call.kind, call.subresource, obj, before, clock.rfc3339(self.time.now()))
         else:
-            obj = call.kind.prepare(obj, current.obj)
+            obj = call.kind.prepare(obj, before)
         if call.subresource not in ("status", "approval"):
-            obj = identity.next_generation(call.kind, dict(obj), current.obj)
+            obj = identity.next_generation(call.kind, dict(obj), before)
         obj = apply.settle_times(current.obj, obj)
         obj, release = self.services.allocate(call.kind, obj, current.obj)
         try:
@@ -384,6 +385,11 @@ class Objects:
 
     def _current(self, call: Call) -> Item | None:
         return self.cache.get(call.kind.storage_id, call.namespace, call.name)
+
+
+def _in_hub_version(kind: Kind, obj: meta.Obj) -> meta.Obj:
+    """A stored object as it would be stored now: a definition may have come to store another version since."""
+    return kind.hub_version.from_hub(obj) if kind.custom and obj.get("apiVersion") != kind.api_version() else obj
 
 
 def _refused(call: Call, obj: meta.Obj, old: meta.Obj | None) -> list[errors.FieldError]:

@@ -16,7 +16,9 @@ from tests import servers
 from tests.oracle import replay
 
 DEPTH_MOST = 5
-TEXTS = st.sampled_from(["", "a", "x-1", "default", "Bad_Name!", "a/b", "1Gi", "10.0.0.1", "%00", "é", "2020-01-01T00:00:00Z", "a" * 300])
+TEXTS = st.sampled_from(
+    ["", "9" * 5000, "a", "x-1", "default", "Bad_Name!", "a/b", "1Gi", "10.0.0.1", "%00", "é", "2020-01-01T00:00:00Z", "a" * 300]
+)
 SCALARS = st.one_of(TEXTS, st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(allow_nan=False, allow_infinity=False))
 ANY = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3), max_leaves=8)
 TYPES = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf", "text/plain", "", "application/json;;"]

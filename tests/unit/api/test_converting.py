@@ -133,4 +133,17 @@ async def test_a_new_storage_version_reads_the_old_objects(tmp_path: pathlib.Pat
         status, changed = await clients.ask("PATCH", name, change, Content_Type="application/merge-patch+json")
         assert (status, changed["status"]["storedVersions"]) == (200, ["v1", "v2"])
         assert (await clients.ask("GET", path("v1", "a")))[1]["spec"] == {"hostPort": "a:1"}
+        found = (await clients.ask("GET", path("v2", "a")))[1]
+        assert found["spec"] == {"host": "a", "port": "1"}
+        # A storage migration writes every object back as it is: once that makes a revision, but never a generation.
+        moved = (await clients.ask("PUT", path("v2", "a"), found))[1]
+        again = (await clients.ask("PUT", path("v2", "a"), moved))[1]
+        assert moved["metadata"]["resourceVersion"] == again["metadata"]["resourceVersion"] != found["metadata"]["resourceVersion"]
+        assert again["metadata"]["generation"] == 1
+        merge = {"Content_Type": "application/merge-patch+json"}
+        without = {"spec": {"versions": [one for one in definition(hook, "v2")["spec"]["versions"] if one["name"] == "v2"]}}
+        status, refused = await clients.ask("PATCH", name, without, **merge)
+        assert (status, "must remain in spec.versions until a storage migration" in refused["message"]) == (422, True)
+        assert (await clients.ask("PATCH", f"{name}/status", {"status": {"storedVersions": ["v2"]}}, **merge))[0] == 200
+        assert (await clients.ask("PATCH", name, without, **merge))[0] == 200
         assert (await clients.ask("GET", path("v2", "a")))[1]["spec"] == {"host": "a", "port": "1"}
