@@ -4,15 +4,16 @@ Pure. `State` is what readers see; `Draft` lays the writes that are numbered but
 conflicts are found against them while nobody can read them. A past revision is the present with the first
 later change of each key undone, which is why no per-key history is kept.
 
+Values that every write makes are named tuples, which cost a third of a frozen dataclass.
+
 Invariants: revisions only grow; `State` answers every revision from `floor` to `revision`; a key is in `keys`
 exactly when it is in `current`. Not here: durability, provenance, watchers.
 """
 
 import bisect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from heapq import merge
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from reconciler.store.types import (
     MAX_OPERATIONS,
@@ -34,8 +35,7 @@ LAST = "\U0010ffff"  # sorts after every character that a key has
 Owner = TypeVar("Owner")
 
 
-@dataclass(frozen=True, slots=True)
-class Live:
+class Live(NamedTuple):
     """A key that exists."""
 
     entry: Entry
@@ -43,8 +43,7 @@ class Live:
     on_disk: bool  # some durable write of it exists, so its removal must be durable too
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One write, numbered: `live` is the key after it, None once removed."""
 
     change: Change
@@ -88,7 +87,7 @@ def writes(operations: Sequence[Operation], lookup: Lookup) -> tuple[Put | Remov
 
 def steps(operations: Sequence[Put | Remove], revision: int, lookup: Lookup) -> tuple[Step, ...]:
     """`operations` (from `writes`) numbered from `revision` on. One durable put makes the whole transaction durable."""
-    durable = any(isinstance(op, Put) and op.durability is Durability.DURABLE for op in operations)
+    durable = Durability.DURABLE in [op.durability for op in operations if isinstance(op, Put)]
     return tuple([_step(op, number, lookup(op.key), durable) for number, op in enumerate(operations, start=revision)])
 
 

@@ -92,17 +92,19 @@ class Pipeline:
         commit = self._commit_of(provenance)
         commit.steps = steps = mvcc.steps(writes, revision, lookup)
         rows: list[disk.Row] = []
+        essential = True
         for step, ttl_seconds in zip(steps, ttls, strict=True):
             self._draft.stage(step, commit)
             if step.durable:
                 rows.append(_row(step, provenance, ttl_seconds))
+                essential = essential and step.live is None
             else:
                 self.ledger.add(Record(step.change.entry.mod_revision, step.change.entry.key, provenance))
         if rows:
             if self.ledger:
                 commit.carried = self.ledger.carry(_needed(steps, provenance))
             commit.rows = (*map(_husk, commit.carried), *rows)
-            commit.essential = not any(step.live is not None and step.durable for step in steps)
+            commit.essential = essential
         self._enqueue(commit)
         return commit
 

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 MAX_OPERATIONS = 128  # per transaction, etcd's limit
 MAX_VALUE_BYTES = 1_572_864  # all values of a transaction: 1.5 MiB, etcd's request limit
@@ -81,8 +81,7 @@ class Entry:
     obj: Mapping[str, Any] | None = field(default=None, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One step of history: `entry.value is None` is a deletion; `previous` is None for a creation."""
 
     entry: Entry
