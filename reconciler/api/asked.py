@@ -3,6 +3,8 @@
 Reading is not counted: in one process the cache is shared, and no component asks for what it watches.
 """
 
+from functools import cache
+
 from prometheus_client import Counter
 
 from reconciler.metrics import registry
@@ -29,7 +31,12 @@ _COUNTERS = {
 
 def count(manager: str, action: plan.ApiAction, refusal: int = 0) -> None:
     """`refusal` is the status of a write that was refused."""
-    counter = _COUNTERS.get(manager)
-    if counter is not None:
+    if manager in _COUNTERS:
         method, success = _METHODS[type(action)]
-        counter.labels(refusal or success, method, HOST).inc()
+        _counter(manager, refusal or success, method).inc()
+
+
+@cache
+def _counter(manager: str, code: int, method: str) -> Counter:
+    """Found once: every write counts."""
+    return _COUNTERS[manager].labels(code, method, HOST)

@@ -210,8 +210,10 @@ def _touched(view: View, old: meta.Obj | None, new: meta.Obj | None) -> Iterable
 
 
 def _looks(obj: meta.Obj) -> tuple[Any, ...]:
+    """Finalizers hold only what is on its way out."""
     metadata = meta.meta(obj)
-    return metadata.get("ownerReferences"), metadata.get("finalizers"), metadata.get("deletionTimestamp")
+    deleted_at = metadata.get("deletionTimestamp")
+    return metadata.get("ownerReferences"), deleted_at, metadata.get("finalizers") if deleted_at else None
 
 
 def _key(kind: Kind, obj: meta.Obj) -> meta.Key:

@@ -15,6 +15,7 @@ from tests.bench._api import Api
 NODES = 500
 REPLICAS = 2000
 JOBS, PODS_A_JOB = 1000, 5
+JOB_PODS, JOB_PLANS = 1000, 20
 OBJECTS = 5000
 PODS, PLANS = 10_000, 200
 IDLE, IDLE_SECONDS = 100, 30.0
@@ -25,6 +26,7 @@ BATCH = "/apis/batch/v1/namespaces/default"
 
 def rows() -> Iterator[Row]:
     yield Row(f"plan of one ReplicaSet among {PODS} pods", "us", _plan_one(), "<= 100")
+    yield Row(f"plan of a Job of {JOB_PODS} pods of which half have ended", "ms", _plan_job(), "<= 20")
     cpu, broken = _rolling_update()
     yield Row(f"rolling update of {REPLICAS} replicas at 25 %/25 %: CPU", "s", [cpu], "<= 12")
     yield Row("  ... states of the pods in which a bound was broken", "", [broken], "0")
@@ -53,6 +55,28 @@ def _plan_one() -> list[float]:
         began = time.perf_counter()
         planner.plan(view, ("default", f"set-{number}"), 1e9)
         samples.append((time.perf_counter() - began) * 1e6)
+    return samples
+
+
+def _plan_job() -> list[float]:
+    planner = next(one for one in controllers.builtin() if one.name == "job-controller")
+    labels = {"app": "a"}
+    metadata = {"name": "job", "namespace": "default", "uid": "job", "resourceVersion": "1", "generation": 1}
+    spec = {"parallelism": JOB_PODS // 2, "completions": JOB_PODS, "selector": {"matchLabels": labels}, "template": _template()}
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": "job", "uid": "job", "controller": True}
+    about = {"labels": labels, "ownerReferences": [owner], "finalizers": ["batch.kubernetes.io/job-tracking"]}
+    pods = []
+    for number in range(JOB_PODS):
+        pod = _pod(number)
+        phase = "Succeeded" if number % 2 else "Running"
+        pods.append({**pod, "metadata": {**pod["metadata"], **about}, "status": {"phase": phase}})
+    view = Snapshot.of(kinds.builtin(), [job, *pods], {"jobs.batch", "pods"})
+    samples = []
+    for _ in range(JOB_PLANS):
+        began = time.perf_counter()
+        planner.plan(view, ("default", "job"), 1e9)
+        samples.append((time.perf_counter() - began) * 1e3)
     return samples
 
 

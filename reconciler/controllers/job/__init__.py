@@ -299,18 +299,22 @@ class _Sync:
 def orphan_planned(view: View, key: meta.Key, now: float) -> plan.Plan:
     """A pod whose Job is gone or finished is held by nobody any more."""
     one = view.get(pods.PODS, *key)
-    if one is None or not bodies.is_tracked(one):
-        return plan.NOTHING
-    reference = meta.controller(one)
-    owner = view.get(JOBS, key[0], str(reference["name"])) if reference is not None else None
-    is_held = owner is not None and reference is not None and meta.uid(owner) == reference["uid"] and not jobs.is_finished(owner)
-    if is_held or view.revision(JOBS) < meta.revision(one):
+    if one is None or not bodies.is_tracked(one) or _is_held(view, one) or view.revision(JOBS) < meta.revision(one):
         return plan.NOTHING
     return plan.plan_of([plan.Update(kind=pods.PODS, body=bodies.untracked(one), why="its Job is gone or finished")])
 
 
-def _of_tracked_pod(_: View, old: meta.Obj | None, new: meta.Obj | None) -> Iterable[meta.Key]:
-    if new is not None and bodies.is_tracked(new) and (old is None or meta.is_deleting(new) or meta.owners(old) != meta.owners(new)):
+def _is_held(view: View, one: meta.Obj) -> bool:
+    """Whether its Job is there and goes on."""
+    reference = meta.controller(one)
+    owner = view.get(JOBS, meta.namespace(one), str(reference["name"])) if reference is not None else None
+    return owner is not None and reference is not None and meta.uid(owner) == reference["uid"] and not jobs.is_finished(owner)
+
+
+def _of_tracked_pod(view: View, old: meta.Obj | None, new: meta.Obj | None) -> Iterable[meta.Key]:
+    if new is None or not bodies.is_tracked(new):
+        return
+    if (old is None or meta.is_deleting(new) or meta.owners(old) != meta.owners(new)) and not _is_held(view, new):
         yield meta.key(new)
 
 
