@@ -3,6 +3,8 @@
 import argparse
 import gc
 import importlib
+import logging
+import os
 import pathlib
 import sys
 import threading
@@ -58,4 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         print(f"reconciler up: --controllers: {error}", file=sys.stderr)
         return 2
-    return daemon.run(settings)
+    code = daemon.run(settings)
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # all is closed and on disk: the heap is left to the kernel, for to take it apart would last the longest
