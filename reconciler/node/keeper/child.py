@@ -2,7 +2,8 @@
 
 Runs in the child of a single-threaded shim and never returns. The specification arrives finished (runtimes/
 process.py writes it); nothing is decided here. Order matters and follows runc: wait for the record to be on
-disk, die with the parent, cgroups, mounts, identity, privileges, program. A failure is told to the shim over
+disk, die with the parent, mounts, cgroups, identity, privileges, program. Whoever forked it moves it into its cgroups
+while it mounts, for the kernel takes some ten milliseconds for that. A failure is told to the shim over
 the channel, whose closing by exec means success.
 
     argv, env, cwd, uid, gid, groups, nested_user     as execve, setuid, setgroups take them; gid null: the account's
@@ -50,10 +51,11 @@ def run(spec: dict[str, Any], channel: socket.socket, stdio: Sequence[int]) -> N
     """Become the container's program. `stdio` is empty for a terminal, which is made inside."""
     try:
         _wait_for_go(channel)
-        enter_cgroups(spec)
         write("/proc/self/oom_score_adj", str(spec.get("oom_score_adj", 0)), optional=True)
         if spec.get("root"):
             _build_root(spec)
+        if channel.recv(1) != GO:  # not in its cgroups
+            os._exit(1)
         _execute(spec, channel, stdio or _console(channel))
     except Failure as error:
         _fail(channel, error.reason, str(error))
@@ -71,7 +73,7 @@ def run_beside(spec: dict[str, Any], channel: socket.socket, stdio: Sequence[int
     try:
         signal.set_wakeup_fd(-1)
         if not own_root:
-            enter_cgroups(spec)
+            enter_cgroups(spec, "0")
             write("/proc/self/oom_score_adj", str(spec.get("oom_score_adj", 0)), optional=True)
         if target:
             linux.setns(os.pidfd_open(target), linux.CLONE_NEWPID | (0 if own_root else linux.CLONE_NEWNS))
@@ -106,7 +108,8 @@ def _wait_for_go(channel: socket.socket) -> None:
 def _fail(channel: socket.socket, reason: str, message: str) -> NoReturn:
     """Tell, and end only when the listener has recorded it and hangs up."""
     channel.send(FAILED + json.dumps({"reason": reason, "message": message}).encode())
-    channel.recv(1)
+    while channel.recv(1):
+        continue
     os._exit(128)
 
 
@@ -166,10 +169,11 @@ def _console(channel: socket.socket) -> tuple[int, int, int]:
     return slave, slave, slave
 
 
-def enter_cgroups(spec: dict[str, Any]) -> None:
+def enter_cgroups(spec: dict[str, Any], pid: str) -> None:
+    """Move a process, "0" for this one."""
     for group in spec.get("cgroups", ()):
         if group.get("enter", True):
-            write(os.path.join(group["dir"], "cgroup.procs"), "0")
+            write(os.path.join(group["dir"], "cgroup.procs"), pid)
 
 
 # Mounts

@@ -120,7 +120,7 @@ def start(shim: Shim, request: dict[str, Any], _: list[int], connection: socket.
         return {"container": _conclude_start(shim, record, f"{error.filename or 'container'}: {error.strerror}")}
     record.update(pid=pid, ticks=records.start_ticks(pid), state="running", started_ns=time.time_ns())
     records.write(path + ".start", record)  # on disk before its program can run
-    failure = _release(shim, pid, channel)
+    failure = _release(shim, pid, channel, spec)
     if failure is None:
         return {"container": record}
     records.write(path + ".start", {**record, "failure": failure})
@@ -194,9 +194,14 @@ def _fork_beside(target: int, spec: dict[str, Any], stdio: list[int], extra: int
     raise OSError(0, json.loads(told[1:])["message"] if told else "killed while entering the container")
 
 
-def _release(shim: Shim, pid: int, channel: socket.socket) -> dict[str, Any] | None:
+def _release(shim: Shim, pid: int, channel: socket.socket, spec: dict[str, Any]) -> dict[str, Any] | None:
     """Let the process go on to its program; what kept it from that, if anything did."""
     channel.send(child.GO)
+    try:
+        child.enter_cgroups(spec, str(pid))
+        channel.send(child.GO)
+    except OSError as error:  # it ends when this worker does, after the failure is recorded
+        return {"reason": "CreateContainerError", "message": f"{error.filename or 'container'}: {error.strerror}"}
     while True:
         data, descriptors, _, _ = socket.recv_fds(channel, 8192, 1)
         if data[:1] == child.CONSOLE:
@@ -204,7 +209,7 @@ def _release(shim: Shim, pid: int, channel: socket.socket) -> dict[str, Any] | N
             channel.send(child.GO)
         elif data[:1] == child.FAILED:
             failure: dict[str, Any] = json.loads(data[1:])
-            return failure  # it ends when this worker does, after the failure is recorded
+            return failure
         else:
             return None
 
