@@ -167,12 +167,6 @@ def ordered(owned: Fields) -> Fields:
     return found
 
 
-@lru_cache(maxsize=4096)
-def _level(elements: tuple[str, ...]) -> Fields:
-    """Members with nothing beneath, in order: thousands of objects share them."""
-    return dict.fromkeys(sorted(elements), LEAF)
-
-
 def _element(text: str) -> str:
     kind, colon, content = text[:1], text[1:2], text[2:]
     if colon != ":" or kind not in "fkvi":
