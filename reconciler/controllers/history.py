@@ -3,7 +3,6 @@
 Upstream: pkg/controller/history. Equal templates share one revision; going back gives the old one the highest number.
 """
 
-import functools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from reconciler.controllers import claims
 from reconciler.kinds import workload
 from reconciler.kit import ids
-from reconciler.model import errors, meta, plan
+from reconciler.model import meta, plan
 from reconciler.model.view import View
 
 REVISIONS = "controllerrevisions.apps"
@@ -23,13 +22,18 @@ def known(view: View, owner: meta.Obj) -> claims.Claims:
     return claims.Claims(tuple(sorted(found.owned, key=_age)), found.actions)
 
 
-def present(kind: str, owner: meta.Obj, revisions: Sequence[meta.Obj], hash_label: str) -> tuple[meta.Obj, tuple[plan.Action, ...]]:
+def present(
+    view: View, kind: str, owner: meta.Obj, revisions: Sequence[meta.Obj], hash_label: str
+) -> tuple[meta.Obj, tuple[plan.Action, ...]]:
     """The revision of the template of an owner of `kind`, and what makes it exist with the highest number."""
     data = _data(owner)
     equal = [one for one in revisions if one.get("data") == data]
     if not equal:
-        made = _made(owner, data, _number(revisions[-1]) + 1 if revisions else 1, hash_label)
-        return made, (plan.Create(kind=REVISIONS, body=made, why="its template is new", refused=functools.partial(_collided, kind, owner)),)
+        made = _made(kind, owner, data, _number(revisions[-1]) + 1 if revisions else 1, hash_label)
+        other = view.get(REVISIONS, meta.namespace(owner), meta.name(made))
+        if other is not None and other.get("data") != data:
+            return made, (_collided(kind, owner),)
+        return made, (plan.Create(kind=REVISIONS, body=made, why="its template is new"),)
     newest = equal[-1]
     if newest is revisions[-1]:
         return newest, ()
@@ -37,11 +41,10 @@ def present(kind: str, owner: meta.Obj, revisions: Sequence[meta.Obj], hash_labe
     return raised, (plan.Update(kind=REVISIONS, body=raised, why="its template is in use again"),)
 
 
-def _collided(kind: str, owner: meta.Obj, error: errors.StatusError) -> Iterable[plan.Action]:
-    """Somebody else's revision has the name: the next plan hashes another."""
-    if error.reason == "AlreadyExists":
-        body = meta.put(owner, ("status", "collisionCount"), workload.count(owner, "collisionCount") + 1)
-        yield plan.Update(kind=kind, body=body, subresource="status", why="the name of its revision is taken")
+def _collided(kind: str, owner: meta.Obj) -> plan.Action:
+    """The next plan hashes another name; nothing else of this one takes effect, for all is guarded by the owner."""
+    body = meta.put(owner, ("status", "collisionCount"), workload.count(owner, "collisionCount") + 1)
+    return plan.Update(kind=kind, body=body, subresource="status", why="the name of its revision is taken by another template")
 
 
 def applied(owner: meta.Obj, revision: meta.Obj) -> meta.Obj:
@@ -79,9 +82,9 @@ def _data(owner: meta.Obj) -> dict[str, Any]:
     return {"spec": {"template": {**workload.template(owner), "$patch": "replace"}}}
 
 
-def _made(owner: meta.Obj, data: Mapping[str, Any], number: int, hash_label: str) -> dict[str, Any]:
+def _made(kind: str, owner: meta.Obj, data: Mapping[str, Any], number: int, hash_label: str) -> dict[str, Any]:
     collisions = workload.count(owner, "collisionCount")
-    hash = ids.hash_of(json.dumps(data, sort_keys=True, separators=(",", ":")), collisions)
+    hash = ids.hash_of(kind, json.dumps(data, sort_keys=True, separators=(",", ":")), collisions)
     metadata: dict[str, Any] = {
         "name": f"{meta.name(owner)}-{hash}",
         "namespace": meta.namespace(owner),

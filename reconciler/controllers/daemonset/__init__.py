@@ -40,7 +40,7 @@ def planned(view: View, key: meta.Key, now: float) -> plan.Plan:
         return plan.NOTHING
     claimed = claims.claim(view, owner, pods.PODS, daemonset.selector(owner))
     known = history.known(view, owner)
-    update, revising = history.present(SETS, owner, known.owned, targets.HASH_LABEL)
+    update, revising = history.present(view, SETS, owner, known.owned, targets.HASH_LABEL)
     placed = targets.by_node(claimed.owned)
     fits = targets.fitting(owner, view.by(NODES, NAMESPACE, ""))
     hash = history.hash_of(update, targets.HASH_LABEL)

@@ -23,7 +23,7 @@ def planned(view: View, key: meta.Key, now: float) -> plan.Plan:
         return plan.NOTHING
     claimed = claims.claim(view, owner, pods.PODS, workload.selector(owner), lambda one: identity.ordinal(owner, one) >= 0)
     known = history.known(view, owner)
-    update, revising = history.present(SETS, owner, known.owned, status.HASH_LABEL)
+    update, revising = history.present(view, SETS, owner, known.owned, status.HASH_LABEL)
     current = next((one for one in known.owned if meta.name(one) == status.current_revision(owner)), update)
     by_ordinal = {identity.ordinal(owner, one): one for one in claimed.owned}
     step = Step(view, owner, current, update, now)
