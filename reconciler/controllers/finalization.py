@@ -1,8 +1,10 @@
 """Deletions that cannot finish say so: which finalizers hold the object, who keeps each, and what for.
 
 Where Kubernetes' kinds have a list of conditions it is one of the type FinalizersRemaining, else an event; both half a
-second after the deletion, so that finalizers which go by themselves are not spoken of. Namespaces and definitions have
-conditions of their own for it. A key is (Kind.id/namespace, name), for objects of every kind are planned.
+second after the deletion. Written is only of what the system cannot take away itself: a finalizer of somebody else, or
+an owner in the foreground above such an object; protection and the like are told to whoever asks (`waiting_on`).
+Namespaces and definitions have conditions of their own for it. A key is (Kind.id/namespace, name), for objects of every
+kind are planned.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,6 +18,7 @@ REASON = "SomeFinalizersRemain"
 DELAY_SECONDS = 0.5
 AGAIN_SECONDS = 10.0  # how soon it is said what else it waits for
 NAMED_MOST = 10
+CHAIN_MOST = 4  # owners above an object, such as ReplicaSet and Deployment
 OWN_WORDS = frozenset({"namespaces", "customresourcedefinitions.apiextensions.k8s.io", servicecidr.RANGES})
 # Kinds whose status has conditions that are not one owner's alone.
 WITH_CONDITIONS = frozenset(
@@ -51,6 +54,8 @@ def planned(view: View, key: meta.Key, now: float) -> plan.Plan:
     texts = [_said(view, key, obj, finalizer, now) for finalizer in meta.finalizers(obj)[:NAMED_MOST]]
     message = f"Some finalizers remain: {'; '.join(texts)}"
     waiting = [plan.Waiting(f"finalizer {text}") for text in texts]
+    if not _is_stuck(view, obj):
+        return plan.plan_of(waiting_on=waiting)
     if kind_id not in WITH_CONDITIONS:
         return plan.plan_of([plan.Emit(regarding=obj, reason=REASON, message=message, type="Warning")], waiting_on=waiting)
     known = meta.status(obj).get("conditions") or ()
@@ -86,14 +91,36 @@ def _is_held(obj: meta.Obj) -> bool:
     return meta.is_deleting(obj) and bool(meta.finalizers(obj))
 
 
+def _is_stuck(view: View, obj: meta.Obj, chain: int = CHAIN_MOST) -> bool:
+    """Whether it, or something that it waits for, is held by a finalizer that is not the system's."""
+    if not chain or not _is_held(obj):
+        return False
+    if any(finalizer not in KEEPERS for finalizer in meta.finalizers(obj)):
+        return True
+    if garbagecollector.FOREGROUND not in meta.finalizers(obj):
+        return False
+    return any(_is_stuck(view, dependent, chain - 1) for _, dependent in garbagecollector.blocking(view, meta.uid(obj)))
+
+
 def _of_deletion(view: View, old: meta.Obj | None, new: meta.Obj | None) -> Iterable[meta.Key]:
     if new is None or not _is_held(new):
         return
     if old is not None and meta.is_deleting(old) and meta.finalizers(old) == meta.finalizers(new):
         return
-    kind = view.roster.of_object(str(new.get("apiVersion")), str(new.get("kind")))
-    if kind is not None and kind.storage_id not in OWN_WORDS:
-        yield f"{kind.storage_id}/{meta.namespace(new)}", meta.name(new)
+    yield from _with_owners(view, new, CHAIN_MOST)
+
+
+def _with_owners(view: View, obj: meta.Obj, chain: int) -> Iterable[meta.Key]:
+    kind = view.roster.of_object(str(obj.get("apiVersion")), str(obj.get("kind")))
+    if kind is None or kind.storage_id in OWN_WORDS:
+        return
+    yield f"{kind.storage_id}/{meta.namespace(obj)}", meta.name(obj)
+    for reference in meta.owners(obj) if chain else ():
+        owner_kind = view.roster.of_object(str(reference["apiVersion"]), str(reference["kind"]))
+        if owner_kind is not None:
+            owner = view.get(owner_kind.storage_id, meta.namespace(obj) if owner_kind.namespaced else "", str(reference["name"]))
+            if owner is not None and _is_held(owner):
+                yield from _with_owners(view, owner, chain - 1)
 
 
 CONTROLLER = plan.Controller(

@@ -58,10 +58,15 @@ def _orphaning(view: View, kind: Kind, obj: meta.Obj) -> plan.Plan:
 
 def _foreground(view: View, kind: Kind, obj: meta.Obj) -> plan.Plan:
     uid = meta.uid(obj)
-    blocking = [(other, dependent) for other, dependent in _dependents(view, uid) if _blocks(dependent, uid)]
-    if not blocking:
+    awaited = list(blocking(view, uid))
+    if not awaited:
         return plan.plan_of([_without_finalizer(kind, obj, FOREGROUND)])
-    return plan.plan_of(waiting_on=[plan.Waiting(_awaited(other, dependent)) for other, dependent in blocking[:NAMED_MOST]])
+    return plan.plan_of(waiting_on=[plan.Waiting(_awaited(other, dependent)) for other, dependent in awaited[:NAMED_MOST]])
+
+
+def blocking(view: View, uid: str) -> Iterable[tuple[Kind, meta.Obj]]:
+    """What an owner with the finalizer foregroundDeletion waits for."""
+    return ((kind, dependent) for kind, dependent in _dependents(view, uid) if _blocks(dependent, uid))
 
 
 def _awaited(kind: Kind, dependent: meta.Obj) -> str:
