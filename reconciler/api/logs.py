@@ -4,8 +4,7 @@ from collections.abc import Mapping
 
 from reconciler.api import options
 from reconciler.api.backend import LogOptions
-from reconciler.kit import clock
-from reconciler.model import errors, meta
+from reconciler.model import decode, errors, meta
 
 CONTAINER_FIELDS = ("initContainers", "containers", "ephemeralContainers")
 
@@ -64,6 +63,6 @@ def _time(text: str) -> float | None:
     if not text:
         return None
     try:
-        return clock.parse_rfc3339(text)
-    except ValueError:
-        raise errors.bad_request(f"sinceTime {text!r} is no RFC 3339 time") from None
+        return decode.parsed_time(text).timestamp()
+    except decode.DecodeError as error:
+        raise errors.bad_request(str(error)) from None

@@ -48,10 +48,18 @@ def prepare_status(namespace: meta.Obj, old: meta.Obj | None) -> meta.Obj:
 
 def validate(namespace: meta.Obj, _: meta.Obj | None) -> Iterator[FieldError]:
     for finalizer in finalizers(namespace):
-        yield from check.qualified("spec.finalizers", finalizer)
-        if "/" not in finalizer and finalizer not in STANDARD_FINALIZERS:
-            detail = "name is neither a standard finalizer name nor is it fully qualified"
-            yield errors.invalid("spec.finalizers", finalizer, detail)
+        yield from _finalizer("spec.finalizers", finalizer)
+
+
+def validate_finalize(namespace: meta.Obj, _: meta.Obj | None) -> Iterator[FieldError]:
+    for index, finalizer in enumerate(finalizers(namespace)):
+        yield from _finalizer(f"spec.finalizers[{index}]", finalizer)
+
+
+def _finalizer(path: str, finalizer: str) -> Iterator[FieldError]:
+    yield from check.qualified(path, finalizer)
+    if "/" not in finalizer and finalizer not in STANDARD_FINALIZERS:
+        yield errors.invalid(path, finalizer, "name is neither a standard finalizer name nor is it fully qualified")
 
 
 def health(namespace: meta.Obj) -> Health:
@@ -71,6 +79,7 @@ KIND = Kind(
     prepare=prepare,
     prepare_status=prepare_status,
     validate=validate,
+    validate_others={"finalize": validate_finalize},
     columns=(columns.NAME, columns.column("Status", phase, "The status of the namespace"), columns.AGE),
     selectable_fields={"status.phase": lambda namespace: str(meta.status(namespace).get("phase", ""))},
     name_rule="label",

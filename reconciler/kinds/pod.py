@@ -188,8 +188,16 @@ def prepare_status(pod: meta.Obj, old: meta.Obj | None) -> meta.Obj:
     kept = {**meta.meta(pod), "ownerReferences": meta.meta(old).get("ownerReferences")}
     if not kept["ownerReferences"]:
         del kept["ownerReferences"]
-    status = pod_defaults.filled(pod.get("status") or {}, {"qosClass": meta.status(old).get("qosClass", "")})
+    status = _with_both_addresses(pod_defaults.filled(pod.get("status") or {}, {"qosClass": meta.status(old).get("qosClass", "")}))
     return {**pod, "metadata": kept, "spec": old["spec"], "status": status}
+
+
+def _with_both_addresses(status: meta.Obj) -> meta.Obj:
+    """podIP is the first of podIPs: whoever writes one of them writes both, and podIP wins."""
+    one, several = status.get("podIP"), status.get("podIPs")
+    if not one:
+        return {**status, "podIP": several[0].get("ip", "")} if several else status
+    return status if several and several[0].get("ip") == one else {**status, "podIPs": [{"ip": one}]}
 
 
 def health(pod: meta.Obj) -> Health:

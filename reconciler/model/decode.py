@@ -26,6 +26,7 @@ Decoder = Callable[[Any, "Trail | None", "Findings"], Any]
 
 # Empty is something else than unset to the defaults of these: a list is never filled in that was sent, and then refused.
 DEFAULTED_UNLESS_SENT = frozenset({"HPAScalingRules.policies"})
+RFC3339 = "2006-01-02T15:04:05Z07:00"  # as Go's layouts say it
 INTEGERS = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 SCALARS = {"string": "", "boolean": False, "integer": 0, "number": 0}
 
@@ -297,13 +298,13 @@ def _time_of(zone_layout: str, form: str) -> Decoder:
 
     @lru_cache(maxsize=4096)  # the same moments come again and again: every write carries all of an object's
     def canonical(text: str) -> str:
-        return _parsed_time(text, zone_layout).strftime(form)
+        return parsed_time(text, zone_layout).strftime(form)
 
     return time
 
 
-def _parsed_time(text: str, layout: str) -> datetime:
-    """RFC 3339 as Go's time.Parse reads it, with its words where it does not."""
+def parsed_time(text: str, layout: str = RFC3339) -> datetime:
+    """RFC 3339 as Go's time.Parse reads it. Raises DecodeError with its words where it does not."""
     found = re.fullmatch(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:[.,](\d+))?(Z|[+-]\d\d:\d\d)", text)
     if found is None:
         at, expected = _first_wrong(text)
@@ -375,7 +376,7 @@ def _schema_or(*allowed: type) -> Decoder:
 SPECIAL: dict[str, Decoder] = {
     "quantity": _quantity,
     "int-or-string": _int_or_string,
-    "date-time": _time_of("2006-01-02T15:04:05Z07:00", "%Y-%m-%dT%H:%M:%SZ"),
+    "date-time": _time_of(RFC3339, "%Y-%m-%dT%H:%M:%SZ"),
     "micro-time": _time_of("2006-01-02T15:04:05.000000Z07:00", "%Y-%m-%dT%H:%M:%S.%fZ"),
     "byte": _bytes,
     "schema-or-bool": _schema_or(dict, bool),

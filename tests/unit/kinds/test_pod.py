@@ -152,3 +152,18 @@ def test_images_without_a_version_are_pulled_each_time(image: str, policy: str) 
 )
 def test_health(obj: meta.Obj, state: str) -> None:
     assert pod.health(obj).state == state
+
+
+@pytest.mark.parametrize(
+    ("sent", "stored"),
+    [
+        ({"podIP": "10.0.0.1"}, ("10.0.0.1", [{"ip": "10.0.0.1"}])),
+        ({"podIPs": [{"ip": "10.0.0.2"}, {"ip": "fd00::2"}]}, ("10.0.0.2", [{"ip": "10.0.0.2"}, {"ip": "fd00::2"}])),
+        ({"podIP": "10.0.0.1", "podIPs": [{"ip": "10.0.0.2"}]}, ("10.0.0.1", [{"ip": "10.0.0.1"}])),
+        ({}, (None, None)),
+    ],
+)
+def test_a_pod_has_its_address_in_both_fields(sent: dict[str, Any], stored: tuple[Any, Any]) -> None:
+    old = {"metadata": {"name": "p"}, "spec": {}, "status": {"qosClass": "BestEffort"}}
+    status = meta.status(pod.prepare_status({**old, "status": sent}, old))
+    assert (status.get("podIP"), status.get("podIPs")) == stored
