@@ -16,6 +16,7 @@ from reconciler.cli import main
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", nargs="?", type=pathlib.Path, metavar="FOLDER", help="the folder of YAML that is the desired state")
+    parser.add_argument("--syncs", action="store_true", default=None, help="follow Sync objects though no folder is given")
     parser.add_argument(
         "--data-dir", type=pathlib.Path, metavar="DIR", help="journal, certificates and logs (default: /var/lib/reconciler for root)"
     )

@@ -1,6 +1,7 @@
 """`reconciler why`: from a pod, any object or a PID back to the file and line that caused it, or forward to what it caused."""
 
 import argparse
+import re
 import sys
 import urllib.parse
 from typing import Any
@@ -9,10 +10,12 @@ from reconciler.cli import connection as connections
 from reconciler.cli import main, moments
 
 SHORT = 12  # letters of a commit's hash in provenance
+LEAST_ID = 12  # letters of a container's ID, so that it is no PID
+_CONTAINER = re.compile(r"([a-z-]+://)?[0-9a-f]{12,}")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", nargs="*", metavar="KIND/NAME | PID")
+    parser.add_argument("what", nargs="*", metavar="KIND/NAME | PID | CONTAINER-ID")
     parser.add_argument("--commit", metavar="HASH", help="what a commit of a followed folder caused")
     parser.add_argument("--effects", action="store_true", help="what the object's making and last change caused, instead of why")
     moments.add_option(parser)
@@ -22,15 +25,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     if bool(arguments.what) == bool(arguments.commit):
         raise main.Refused("name an object, a PID, or a commit with --commit")
-    if arguments.at and (arguments.commit or arguments.effects or arguments.what[0].isdecimal()):
+    if arguments.at and (arguments.commit or arguments.effects or _inside(" ".join(arguments.what))):
         raise main.Refused("--at goes with the cause of an object")
     server = connections.Connection(arguments)
     if arguments.commit:
         commit = arguments.commit[:SHORT]
         sys.stdout.write(render_effects(server.json(f"/reconciler/past/caused/commit/{urllib.parse.quote(commit, safe='')}")))
         return 0
-    if len(arguments.what) == 1 and arguments.what[0].isdecimal():
-        sys.stdout.write(render(server.json(f"/reconciler/why/pid/{arguments.what[0]}")))
+    if len(arguments.what) == 1 and (way := _inside(arguments.what[0])):
+        sys.stdout.write(render(server.json(way)))
         return 0
     resource, name = connections.target(server, arguments.what)
     namespace = (arguments.namespace or "default") if resource.namespaced else ""
@@ -40,6 +43,13 @@ def run(arguments: argparse.Namespace) -> int:
     revision = moments.revision(server, arguments.at) if arguments.at else 0
     sys.stdout.write(render(server.json(path_of(resource.id, namespace, name, revision))))
     return 0
+
+
+def _inside(word: str) -> str:
+    """The server's path for a process or a container; "" for any other word."""
+    if word.isdecimal() and len(word) < LEAST_ID:
+        return f"/reconciler/why/pid/{word}"
+    return f"/reconciler/why/container/{word.rpartition('://')[2]}" if _CONTAINER.fullmatch(word) else ""
 
 
 def path_of(kind: str, namespace: str, name: str, revision: int = 0) -> str:

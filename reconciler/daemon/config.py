@@ -78,6 +78,7 @@ class Config(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
 
     folder: pathlib.Path | None = None
+    syncs: bool = False  # follow Sync objects though there is no folder
     data_dir: pathlib.Path
     listen: Address = "127.0.0.1:6443"
     metrics_listen: Address = "127.0.0.1:9464"

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from reconciler import __version__
 from reconciler.client import usage
 from reconciler.daemon import hindsight
+from reconciler.kinds import pod
 from reconciler.kit import clock as clocks
 from reconciler.loop import cache as caches
 from reconciler.loop import driver as drivers
@@ -21,6 +22,7 @@ from reconciler.model.view import NAMESPACE
 from reconciler.store import types
 
 MAX_UNHEALTHY = 100
+SHORT_ID = 8  # letters of a container's ID that tell it from others
 SHOWN_KINDS = ("deployments.apps", "statefulsets.apps", "daemonsets.apps", "replicasets.apps", "pods", "jobs.batch", "services", "nodes")
 
 
@@ -90,6 +92,8 @@ class Introspection:
                 return await self.why_process(int(pid))
             case ("GET", "past", *rest):
                 return await self._hindsight.answer(rest)
+            case ("GET", "why", "container", found):
+                return await self.why_container(found)
             case ("GET", "usage"):
                 return {"nodes": [_used(node) for source in self._measuring for node in await source.usage()]}
             case ("GET", "history", sync):
@@ -115,6 +119,18 @@ class Introspection:
             raise errors.StatusError(404, "NotFound", f"process {pid} belongs to no pod of this node")
         (namespace, name), words = found
         return {"process": f"{pid} is {words}", **await self.why("pods", namespace, name)}
+
+    async def why_container(self, wanted: str) -> dict[str, Any]:
+        """By a container's ID or how it begins, as a runtime's own tools print it."""
+        if len(wanted) < SHORT_ID:
+            raise errors.bad_request(f"{wanted!r} is no container: write at least {SHORT_ID} letters of its ID")
+        for obj in self._cache.every("pods"):
+            for status in pod.container_statuses(obj):
+                if str(status.get("containerID", "")).partition("://")[2].startswith(wanted.rpartition("://")[2]):
+                    place = meta.key(obj)
+                    words = f"container {status.get('name')} of pod {'/'.join(place)}"
+                    return {"process": f"{wanted} is {words}", **await self.why("pods", *place)}
+        raise errors.StatusError(404, "NotFound", f"{wanted} is no container of a pod, nor the beginning of one's ID")
 
     def explain(self, kind: str, namespace: str, name: str) -> dict[str, Any]:
         obj = self._object(kind, namespace, name)

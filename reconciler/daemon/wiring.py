@@ -183,10 +183,10 @@ class Daemon:
         await timers.run(chores, self.clock)
 
     async def _follow_folder(self) -> gitops.Fleet | None:
-        if self.config.folder is None:
+        if self.config.folder is None and not self.config.syncs:
             return None
         performers = self.performers(self.client("reconciler-gitops"), "the folder")
-        root = self.config.folder.absolute()
+        root = self.config.folder.absolute() if self.config.folder is not None else None
         made = gitops.Fleet(self.cache, self.clock, self.api.schemas, performers, root, self.config.data_dir, tell=self.say)
         self.tasks.start(made.run(), "folder")
         if self.config.hooks_listen is not None:

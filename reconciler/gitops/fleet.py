@@ -1,4 +1,4 @@
-"""All Syncs of a daemon: the folder that it was started with, and every Sync object.
+"""All Syncs of a daemon: the folder that it was started with, if any, and every Sync object.
 
 Each has an agent of its own. The fleet starts and stops them, fetches what they follow elsewhere, tells each what the
 others want (so that an object has one owner and a moved document is handed over), and clears up after a Sync that is
@@ -56,7 +56,7 @@ class Fleet:
         clock: clocks.Clock,
         schemas: Schemas,
         performers: Mapping[type, Performer],
-        root: Path,
+        root: Path | None,
         data_dir: Path,
         *,
         tell: Callable[[str], None] = lambda line: None,
@@ -75,17 +75,17 @@ class Fleet:
         self._claims: dict[str, Callable[[Identity], bool]] = {}
         self._members: dict[str, _Member] = {}
         self._changed = asyncio.Event()
-        self._own = self._agent(OWN, root, is_own=True)
+        self._own = self._agent(OWN, root, is_own=True) if root is not None else None
 
     async def run(self) -> None:
         """Follow every Sync until cancelled."""
         own = tasks.Tasks()
-        own.start(self._own.run(), "folder")
+        own.start(self._own.run() if self._own is not None else self._define(), "folder")
         own.start(self._sender.run(), "notifications")
         self._cache.subscribe([publish.KIND], lambda kind, old, new: self._changed.set())
         try:
             failing = asyncio.ensure_future(own.join())
-            synced = asyncio.ensure_future(self._own.synced())
+            synced = asyncio.ensure_future(self.synced())
             await asyncio.wait((failing, synced), return_when=asyncio.FIRST_COMPLETED)
             while not failing.done():
                 self._changed.clear()
@@ -99,14 +99,29 @@ class Fleet:
             self._history.close()
 
     async def synced(self) -> None:
-        await self._own.synced()
+        """Return once the folder, if there is one, was applied for the first time."""
+        if self._own is not None:
+            await self._own.synced()
 
     def report(self) -> Sequence[Mapping[str, Any]]:
-        return [*self._own.report(), *(one for _, member in sorted(self._members.items()) for one in member.agent.report())]
+        return [one for agent in self._agents() for one in agent.report()]
 
     def named(self, name: str) -> agents.Agent:
         """A Sync's agent. Raises KeyError where there is no such Sync."""
-        return self._own if name == OWN else self._members[name].agent
+        return self._own if name == OWN and self._own is not None else self._members[name].agent
+
+    def _agents(self) -> list[agents.Agent]:
+        return [*([self._own] if self._own is not None else []), *(member.agent for _, member in sorted(self._members.items()))]
+
+    async def _define(self) -> None:
+        """Without a folder there is nobody else to have Sync objects served."""
+        while not self._cache.has(publish.KIND):
+            try:
+                await publish.define(self._performers[plan.Patch], protocol.Origin(actor="gitops"))
+            except (errors.StatusError, protocol.Unknown, OSError) as error:
+                log.warning("the kind Sync cannot be defined yet", extra={"facts": {"error": error}})
+            await self._clock.sleep(RETRY_SECONDS)
+        await asyncio.Future()  # the task is one of those whose end ends the daemon
 
     async def history(self, name: str) -> Sequence[Mapping[str, Any]]:
         return await self.named(name).revisions()
@@ -130,7 +145,8 @@ class Fleet:
     async def _settle(self) -> bool:
         """Start and stop what the Sync objects call for; False where something is to be tried again."""
         objects = {meta.name(one): one for one in self._cache.by(publish.KIND, "namespace", "")} if self._cache.has(publish.KIND) else {}
-        objects.pop(OWN, None)
+        if self._own is not None:
+            objects.pop(OWN, None)
         settled = True
         for name in self._members.keys() - objects.keys():
             await self._stop(name)
@@ -274,5 +290,5 @@ class Fleet:
 
     def _released(self, identities: Sequence[Identity]) -> None:
         """A Sync wants these no more: another may be waiting for them."""
-        for one in (self._own, *(member.agent for member in self._members.values())):
+        for one in self._agents():
             one.reconsider(identities)

@@ -119,7 +119,7 @@ class Publisher:
         try:
             if not self._cache.has(KIND):
                 if not self._is_defined:
-                    await self._patch(wanted.DEFINITIONS, sync.DEFINITION["metadata"]["name"], "apply", sync.DEFINITION)
+                    await define(self._performers[plan.Patch], self._origin())
                     self._is_defined = True
                 return  # the new kind wakes the agent, and with it this
             spec = {"path": str(self._root)}
@@ -135,18 +135,26 @@ class Publisher:
         self._stored = self.status
 
     async def _patch(self, kind: str, name: str, form: plan.PatchType, body: Any, subresource: str = "") -> None:
-        patch = plan.Patch(
-            kind=kind,
-            namespace="",
-            name=name,
-            type=form,
-            patch=body,
-            why="what became of the folder",
-            subresource=subresource,
-            force=form == "apply",
-            manager=MANAGER,
-        )
-        await self._performers[plan.Patch](patch, self._origin())
+        await self._performers[plan.Patch](_written(kind, name, form, body, subresource), self._origin())
 
     def _origin(self) -> protocol.Origin:
         return protocol.Origin(actor=f"gitops/{self._name}")
+
+
+async def define(performer: Performer, origin: protocol.Origin) -> None:
+    """Have the API serve Sync objects. Raises StatusError, Unknown."""
+    await performer(_written(wanted.DEFINITIONS, sync.DEFINITION["metadata"]["name"], "apply", sync.DEFINITION), origin)
+
+
+def _written(kind: str, name: str, form: plan.PatchType, body: Any, subresource: str = "") -> plan.Patch:
+    return plan.Patch(
+        kind=kind,
+        namespace="",
+        name=name,
+        type=form,
+        patch=body,
+        why="what became of the folder",
+        subresource=subresource,
+        force=form == "apply",
+        manager=MANAGER,
+    )

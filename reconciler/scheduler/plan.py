@@ -2,8 +2,8 @@
 
 `Planner.try_place` counts a placed pod on its node at once (the table assumes it), so that the next decision sees it;
 whoever carries decisions out tells the table what became of them. Given the same table, view and order of pods the
-decisions are the same: ties are broken by a generator with a fixed seed. It writes nothing and reads no clock;
-actions.py turns decisions into actions.
+decisions are the same: of equal nodes one is taken by a lot that follows from a fixed seed, the node's name and the
+number of its pods. It writes nothing and reads no clock; actions.py turns decisions into actions.
 """
 
 from collections import Counter, OrderedDict
@@ -71,7 +71,7 @@ class Planner:
         self.table = table
         self.view = around
         self.profiles = profiles
-        self._random = np.random.Generator(np.random.PCG64(seed))
+        self._seed = seed
         self._standings: OrderedDict[tuple[int, str], tuple[Standing, preempt.Bids]] = OrderedDict()
 
     def place(self, pod: meta.Obj, shape: Shape | None = None) -> Decision:
@@ -140,7 +140,7 @@ class Planner:
         kept = self._standings.get(key)
         if kept is None or kept[0].case.shape is not shape:
             case = Case(self.table, self.view, shape, profile.arguments)
-            kept = self._standings[key] = (Standing(case, profile, self._random), preempt.Bids(case, profile))
+            kept = self._standings[key] = (Standing(case, profile, self._seed), preempt.Bids(case, profile))
             if len(self._standings) > MAX_STANDINGS:
                 self._standings.popitem(last=False)
         else:

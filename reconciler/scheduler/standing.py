@@ -15,16 +15,19 @@ from reconciler.scheduler.rules import Case, Scope, Score
 BLOCK = 128  # rows per block of the maxima
 MISSES = 16  # rows that had to be judged alone, beside one for each
 ROWS_A_MISS = 64  # rows, before all are judged ahead again
-NOISE_BITS = 16
+LOT_BITS = 16
+WORD_BITS = 64
+WORD = (1 << WORD_BITS) - 1
+STEP, MIX = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9  # of splitmix64
 INFEASIBLE = -1
 UNKNOWN = -1
 
 
 class Standing:
-    def __init__(self, case: Case, profile: Profile, random: np.random.Generator) -> None:
+    def __init__(self, case: Case, profile: Profile, seed: int) -> None:
         self.case = case
         self.profile = profile
-        self._random = random
+        self._seed = seed
         filters = [one for one in profile.filters if one.concerns(case.shape)]
         self._node_filters = [one for one in filters if one.scope is Scope.NODE]
         self._pod_filters = [one for one in filters if one.scope in (Scope.SUMS, Scope.PODS)]
@@ -45,8 +48,7 @@ class Standing:
         self._relative: list[tuple[Score, int, Ints]] = []  # raw scores that have to be normalised over the feasible
         self._feasible: Mask = np.zeros(0, dtype=np.bool_)
         self._worth: Ints = np.zeros(0, dtype=np.int64)
-        self._noise: list[int] = []  # by lot, for rows whose worth is known ahead
-        self._keys: Ints = np.zeros(0, dtype=np.int64)  # worth and noise of the feasible, in whole blocks
+        self._keys: Ints = np.zeros(0, dtype=np.int64)  # worth and lot of the feasible, in whole blocks
         self._maxima: Ints = np.zeros(0, dtype=np.int64)
 
     def refresh(self) -> None:
@@ -104,7 +106,7 @@ class Standing:
         for score, weight, values in raw:
             total += weight * _normalised(score, values)
         best = rows[total == total.max()]
-        return int(best[0] if len(best) == 1 else best[self._random.integers(len(best))])
+        return int(best[0] if len(best) == 1 else best[self._lots(best).argmax()])
 
     def _cluster_raw(self, mask: Mask) -> list[tuple[Score, int, Ints]]:
         rows: Indices | None = None
@@ -153,7 +155,6 @@ class Standing:
                 self._relative.append((score, weight, values))
         self._known_ahead = np.zeros(size, dtype=np.bool_)
         self._misses = 0
-        self._noise = self._random.integers(1 << NOISE_BITS, size=BLOCK).tolist()
         self._feasible = np.zeros(size, dtype=np.bool_)
         self._worth = np.zeros(size, dtype=np.int64)
         self._keys = np.full(-(-size // BLOCK) * BLOCK, INFEASIBLE, dtype=np.int64)
@@ -164,8 +165,7 @@ class Standing:
         passes, worth = self._judged(rows)
         self._feasible[rows] = passes
         self._worth[rows] = worth
-        noise = self._random.integers(1 << NOISE_BITS, size=len(worth))
-        self._keys[rows] = np.where(passes, (worth << NOISE_BITS) + noise, INFEASIBLE)
+        self._keys[rows] = np.where(passes, (worth << LOT_BITS) + self._lots(rows), INFEASIBLE)
         self._maxima[:] = self._keys.reshape(-1, BLOCK).max(axis=1)
 
     def _judged(self, rows: Rows) -> tuple[Mask, Ints]:
@@ -190,10 +190,25 @@ class Standing:
         passes, worth = bool(self._feasible_ahead[row]), int(self._worth_ahead[row])
         self._feasible[row] = passes
         self._worth[row] = worth
-        noise = self._noise[(self._generation + row) % len(self._noise)]
-        self._keys[row] = (worth << NOISE_BITS) + noise if passes else INFEASIBLE
+        self._keys[row] = (worth << LOT_BITS) + self._lot(row) if passes else INFEASIBLE
         start = row // BLOCK * BLOCK
         self._maxima[row // BLOCK] = self._keys[start : start + BLOCK].max()
+
+    def _lots(self, rows: Rows) -> Ints:
+        """Which of equal nodes comes first: by lot, but the same whenever a node of this name has as many pods.
+
+        So what is forecast of a copy of the cluster is what the cluster does, and a pod more makes it another lot.
+        """
+        table = self.case.table
+        mixed = (table.name_hashes[rows] + (table.pod_count[rows] + self._seed).astype(np.uint64) * np.uint64(STEP)) * np.uint64(MIX)
+        lots: Ints = (mixed >> np.uint64(WORD_BITS - LOT_BITS)).astype(np.int64)
+        return lots
+
+    def _lot(self, row: int) -> int:
+        """The same for one row, which is quicker so."""
+        table = self.case.table
+        mixed = (int(table.name_hashes[row]) + (int(table.pod_count[row]) + self._seed) * STEP) * MIX & WORD
+        return mixed >> (WORD_BITS - LOT_BITS)
 
     def _look_ahead(self, row: int) -> None:
         """Judge all rows as if the next pod were there already; `row` has just got one, and is judged as it is first."""

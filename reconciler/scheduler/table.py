@@ -12,6 +12,7 @@ The table knows no rule: filters and scores read it. It is the one place where t
 """
 
 import contextlib
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -84,6 +85,7 @@ class Table:
         self.usual_requested: columns.Ints = np.zeros((2, self.capacity), dtype=np.int64)  # CPU, memory
         self.pods_allowed: columns.Ints = np.zeros(self.capacity, dtype=np.int64)
         self.pod_count: columns.Ints = np.zeros(self.capacity, dtype=np.int64)
+        self.name_hashes: columns.Words = np.zeros(self.capacity, dtype=np.uint64)
         self.lowest_priority: columns.Ints = np.full(self.capacity, NO_PODS, dtype=np.int64)
         self.unschedulable: columns.Mask = np.zeros(self.capacity, dtype=np.bool_)
         self.taint_codes: columns.Codes = np.zeros(self.capacity, dtype=np.int32)
@@ -365,6 +367,7 @@ class Table:
             self.nodes.append(meta.EMPTY)
             self.pods.append({})
         self.row_of[name] = row
+        self.name_hashes[row] = zlib.crc32(name.encode())
         self.alive[row] = True
         self.live_nodes += 1
         return row
@@ -416,6 +419,7 @@ class Table:
                 "usual_requested",
                 "pods_allowed",
                 "pod_count",
+                "name_hashes",
                 "unschedulable",
                 "taint_codes",
                 "versions",

@@ -131,6 +131,7 @@ def test_why_walks_back_to_file_and_line_after_compaction(cluster: Cluster) -> N
     assert "deployment-controller" in answer
     assert "apps/web.yaml:1" in answer
     assert "apps/web.yaml:1" in server.cli("why", str(container_pid(server, pod)))
+    assert "apps/web.yaml:1" in server.cli("why", pod["status"]["containerStatuses"][0]["containerID"])
 
 
 def test_a_vanished_or_empty_folder_deletes_nothing(cluster: Cluster) -> None:

@@ -71,6 +71,19 @@ async def test_a_sync_in_the_folder_is_followed_and_clears_up_when_it_goes(tmp_p
         assert live(world, "keep")
 
 
+async def test_syncs_without_a_folder_of_one_s_own(tmp_path: pathlib.Path) -> None:
+    root = folders(tmp_path, "apps")
+    (tmp_path / "apps/a.yaml").write_text(config("a", "1"))
+    async with following(root, has_folder=False) as world:
+        await world.until(lambda: world.cache.has(sync.KIND.id), "the kind to be served")
+        body = {"metadata": {"name": "default"}, "spec": {"path": str(tmp_path / "apps")}}
+        await world.client.perform(plan.Create(kind=sync.KIND.id, body=body, why="test"), USER)
+        await world.until(lambda: owner(world, "a") == "default", "what it holds")
+        assert [one["name"] for one in world.agent.report()] == ["default"]
+        await world.delete(sync.KIND.id, "default", "")
+        await world.until(lambda: live(world, "a") is None, "its end")
+
+
 async def test_one_owner_and_an_error_that_names_both(tmp_path: pathlib.Path) -> None:
     root = folders(tmp_path, "one")
     (tmp_path / "one" / "a.yaml").write_text(config("a", "1"))

@@ -34,6 +34,7 @@ class JumpingClock(clocks.SystemClock):
 class World:
     def __init__(self, root: pathlib.Path) -> None:
         self.root = root
+        self.has_folder = True
         self.clock = JumpingClock()
         self.journal = MemoryJournal()
         self.api = apiserver.ApiServer(self.journal, kinds.builtin(), self.clock)
@@ -150,15 +151,17 @@ class FleetWorld(World):
 
     def _follow(self, performers: dict[type, perform.Performer]) -> fleet.Fleet:
         data_dir = self.root.parent / "data"
-        return fleet.Fleet(self.cache, self.clock, self.api.schemas, performers, self.root, data_dir, tell=self.told.append, pace=PACE)
+        root = self.root if self.has_folder else None
+        return fleet.Fleet(self.cache, self.clock, self.api.schemas, performers, root, data_dir, tell=self.told.append, pace=PACE)
 
     def report(self, name: str) -> Any:
         return next((one for one in self.agent.report() if one["name"] == name), None)
 
 
 @contextlib.asynccontextmanager
-async def following(root: pathlib.Path) -> AsyncIterator[FleetWorld]:
+async def following(root: pathlib.Path, *, has_folder: bool = True) -> AsyncIterator[FleetWorld]:
     world = FleetWorld(root)
+    world.has_folder = has_folder
     async with _started(world):
         yield world
 
