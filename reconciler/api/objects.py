@@ -301,8 +301,6 @@ class Objects:
         return deletion.Verdict(twin.named(call.name, self.ids.uid(), clock.rfc3339(self.time.now())))
 
     async def _creation(self, call: Call, obj: meta.Obj, current: Item | None, tracked: bool = False) -> deletion.Verdict:
-        if current is not None:
-            raise _exists(call, call.name, meta.meta(obj).get("generateName"))
         now = clock.rfc3339(self.time.now())
         if not tracked:
             obj = self.owners.created(call, identity.unsent(obj), now)
@@ -320,6 +318,8 @@ class Objects:
         try:
             self._validate(call, obj, None, shown)
             await self.admission.validate(attributes, obj)
+            if current is not None:  # told only of what could be created otherwise
+                raise _exists(call, call.name, meta.meta(obj).get("generateName"))
         except (errors.StatusError, asyncio.CancelledError):
             release()
             raise

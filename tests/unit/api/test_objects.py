@@ -233,3 +233,16 @@ async def test_an_update_that_shares_with_what_is_stored_is_judged_by_what_it_ch
             outcomes.append((released.obj, told))
     assert outcomes[0] == outcomes[1]
     assert len(outcomes[0][1]) == 4
+
+
+async def test_what_is_invalid_is_told_so_before_that_it_exists() -> None:
+    async with world() as w:
+        await w.create("services", service("s"))
+        with pytest.raises(errors.StatusError) as refused:
+            await w.create("services", service("s", type="Nope"))
+        assert (refused.value.code, "Nope" in refused.value.message) == (422, True)
+        with pytest.raises(errors.StatusError) as refused:
+            await w.create("services", service("s"))
+        assert (refused.value.code, refused.value.reason) == (409, "AlreadyExists")
+        await w.delete("services", "s")
+        await w.create("services", service("s"))
