@@ -218,27 +218,31 @@ class Driver:
     # What wakes a key.
 
     def _of_itself(self, loop: _Loop) -> Subscriber:
+        gather_seconds = loop.controller.gather_seconds
+
         def changed(kind: str, old: meta.Obj | None, new: meta.Obj | None) -> None:
             obj = new if new is not None else old
             if obj is not None:
-                self._add(loop, meta.key(obj), self._cache.revision(kind))
+                waits = gather_seconds and old is not None and new is not None and _asks_the_same(old, new)
+                self._add(loop, meta.key(obj), self._cache.revision(kind), gather_seconds if waits else 0.0)
 
         return changed
 
     def _of_other(self, loop: _Loop, follow: plan.Follow) -> Subscriber:
-        cache = self._cache
+        cache, gather_seconds = self._cache, loop.controller.gather_seconds
 
         def changed(kind: str, old: meta.Obj | None, new: meta.Obj | None) -> None:
             for key in follow(cache, old, new):
-                self._add(loop, key, cache.revision(kind))
+                self._add(loop, key, cache.revision(kind), gather_seconds)
 
         return changed
 
-    def _add(self, loop: _Loop, key: meta.Key, cause: int) -> None:
+    def _add(self, loop: _Loop, key: meta.Key, cause: int, gather_seconds: float = 0.0) -> None:
         state = loop.state(key)
         state.cause = max(state.cause, cause)
-        if loop.controller.delay_seconds:
-            self._add_at(loop, key, self._clock.monotonic() + loop.controller.delay_seconds)
+        delay_seconds = max(loop.controller.delay_seconds, gather_seconds)
+        if delay_seconds:
+            self._add_at(loop, key, self._clock.monotonic() + delay_seconds)
         else:
             loop.queue.add(key)
             self._woken.set()
@@ -456,6 +460,10 @@ class Driver:
             loop.results["requeue_after"].inc()
             state.again_at = wanted.again_at
             self._add_at(loop, key, self._clock.monotonic() + delay_seconds)
+
+
+def _asks_the_same(old: meta.Obj, new: meta.Obj) -> bool:
+    return meta.generation(old) == meta.generation(new) and meta.is_deleting(old) == meta.is_deleting(new)
 
 
 def _bounded(wanted: plan.Plan) -> plan.Plan:

@@ -198,6 +198,7 @@ class Controller:
     concurrency: int = 16  # keys in flight at once
     is_causal: bool = False  # acts only on a view whose followed kinds are as new as the object that is planned
     delay_seconds: float = 0.0  # how long after a change a key is planned, for what may pass by itself
+    gather_seconds: float = 0.0  # the same for all but new objects, new specs and deletions: what comes in bursts is planned for once
     enabled_by_default: bool = True
 
 

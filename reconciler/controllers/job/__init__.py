@@ -18,6 +18,7 @@ from reconciler.model import conditions, errors, meta, plan
 from reconciler.model.view import OWNER, View
 
 JOBS = "jobs.batch"
+GATHER_SECONDS = 1.0  # syncJobBatchPeriod: the pods of a Job start and end at nearly the same time
 OURSELVES = "kubernetes.io/job-controller"
 
 
@@ -71,6 +72,7 @@ class _Sync:
         removals = [
             plan.Update(kind=pods.PODS, body=bodies.untracked(one), why="the Job's status holds it now") for one in self._recorded(status)
         ]
+        goes_on = removals or (update and self.verdict is not None and not finals)  # what follows waits for nobody else
         return plan.plan_of(
             claiming,
             self.releases,
@@ -79,7 +81,7 @@ class _Sync:
             update,
             [*self.emits, *finals],
             removals,
-            again_at=min(self.due, default=None),
+            again_at=self.now if goes_on else min(self.due, default=None),
             waiting_on=self._waiting(),
         )
 
@@ -331,6 +333,7 @@ CONTROLLERS = (
         plan=planned,
         follows={pods.PODS: claims.follow(JOBS, "Job", jobs.selector)},
         is_causal=True,
+        gather_seconds=GATHER_SECONDS,
     ),
     plan.Controller(name="job-controller/orphans", kind="", plan=orphan_planned, follows={pods.PODS: _of_tracked_pod, JOBS: _of_ended_job}),
 )

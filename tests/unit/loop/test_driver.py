@@ -325,6 +325,32 @@ async def test_a_delayed_controller_looks_when_the_dust_has_settled() -> None:
         assert len(one.server.objects["configmaps"]) == 1
 
 
+async def test_what_comes_in_bursts_is_planned_for_once_and_a_new_spec_at_once() -> None:
+    planned: list[float] = []
+
+    def note(view: View, key: meta.Key, now: float) -> plan.Plan:
+        planned.append(now - START)
+        return plan.NOTHING
+
+    one = setup()
+    async with one.running(keeps(note, gather_seconds=10)):
+        owner = one.server.put(pod())
+        await fakes.settle()
+        assert planned == [0]
+        for number in range(3):
+            one.server.perform(child(owner, f"c{number}"))
+            await fakes.pass_time(one.clock, 2)
+        assert planned == [0]
+        await fakes.pass_time(one.clock, 10)
+        assert planned == [0, 10]
+        owner = one.server.put(meta.put(owner, ("status",), {"ready": 3}))
+        await fakes.settle()
+        assert planned == [0, 10]
+        one.server.put(meta.put(owner, ("spec", "replicas"), 1))
+        await fakes.pass_time(one.clock, 100)
+        assert planned == [0, 10, 16]
+
+
 async def test_agents_perform_actions_of_their_own() -> None:
     class Start:
         why = "test"
