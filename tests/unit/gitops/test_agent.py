@@ -4,11 +4,13 @@ import os
 import pathlib
 import shutil
 import subprocess
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
-from reconciler.gitops import marks
+from reconciler.gitops import marks, plan
+from reconciler.gitops.identity import Identity
 from tests.unit.gitops.world import config, running
 
 WEB = """apiVersion: apps/v1
@@ -250,3 +252,22 @@ def _data(world: Any, name: str) -> Any:
 
 def _spec(world: Any, name: str) -> Any:
     return (world.cache.get("deployments.apps", "default", name) or {}).get("spec") or {}
+
+
+async def test_a_change_of_one_file_evaluates_what_it_holds(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(300):
+        (tmp_path / f"{number}.yaml").write_text(config(f"c-{number}", "1"))
+    evaluated: list[str] = []
+    applies = plan.applies
+
+    def noted(context: plan.Context, identities: Iterable[Identity]) -> plan.Decision:
+        found = list(identities)
+        evaluated.extend(identity.name for identity in found)
+        return applies(context, found)
+
+    async with running(tmp_path) as world:
+        await world.until(lambda: world.condition("Ready") and world.condition("Ready")[0] == "True", "the first sync")
+        monkeypatch.setattr(plan, "applies", noted)
+        world.write("7.yaml", config("c-7", "2"))
+        await world.until(lambda: (world.cache.get("configmaps", "default", "c-7") or {}).get("data") == {"k": "2"}, "the change")
+    assert set(evaluated) == {"c-7"}
