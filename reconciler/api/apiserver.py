@@ -111,8 +111,8 @@ class ApiServer:
 
     async def _ensure(self, kind: str, body: Mapping[str, Any]) -> None:
         """Make an object unless there is one, or its kind is not served."""
-        if self.roster.get(kind) is None:
-            return
+        if self.roster.get(kind) is None or self._stored(kind, meta.namespace(body), meta.name(body)) is not None:
+            return  # a Service that is there would be refused for its address, before its name is looked at
         try:
             await self.client("kube-apiserver").perform(plan.Create(kind=kind, body=body, why="every cluster has it"), ORIGIN)
         except errors.StatusError as error:
