@@ -257,7 +257,8 @@ class _Sync:
         final = self._condition(self.verdict.final, self.verdict.reason, self.verdict.message)
         status["conditions"] = [*status["conditions"], final]
         if self.verdict.final == "Complete":
-            status["completionTime"] = final["lastTransitionTime"]
+            ended = str(final["lastTransitionTime"])
+            status["completionTime"] = max(ended, str(status.get("startTime") or ended))  # also after the clock was set back
             return [plan.Emit(regarding=self.job, reason="Completed", message="Job completed")]
         return [plan.Emit(regarding=self.job, reason=self.verdict.reason, message=self.verdict.message, type="Warning")]
 
