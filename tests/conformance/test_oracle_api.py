@@ -61,14 +61,20 @@ async def listening(tmp_path: pathlib.Path) -> AsyncIterator[server.HttpServer]:
 async def _furnish(api: apiserver.ApiServer) -> None:
     """Put into every new namespace what its controllers would: the recordings count on it."""
     client = api.client("kube-controller-manager")
-    async for batch in client.watch("namespaces", 0):
+
+    async def furnish(namespace: str) -> None:
+        account = {"metadata": {"name": "default", "namespace": namespace}}
+        await client.perform(plan.Create(kind="serviceaccounts", body=account, why="every namespace has one"), ORIGIN)
+        trust = {"metadata": {"name": "kube-root-ca.crt", "namespace": namespace}, "data": {"ca.crt": "-"}}
+        await client.perform(plan.Create(kind="configmaps", body=trust, why="every namespace has one"), ORIGIN)
+
+    revision = api.cache.revision
+    for _, item in list(api.cache.shelf("namespaces").in_order()):
+        await furnish(item.obj["metadata"]["name"])
+    async for batch in client.watch("namespaces", revision):
         for event in batch:
             if event.type == "ADDED":
-                namespace = event.obj["metadata"]["name"]
-                account = {"metadata": {"name": "default", "namespace": namespace}}
-                await client.perform(plan.Create(kind="serviceaccounts", body=account, why="every namespace has one"), ORIGIN)
-                trust = {"metadata": {"name": "kube-root-ca.crt", "namespace": namespace}, "data": {"ca.crt": "-"}}
-                await client.perform(plan.Create(kind="configmaps", body=trust, why="every namespace has one"), ORIGIN)
+                await furnish(event.obj["metadata"]["name"])
 
 
 @pytest.mark.parametrize("group", REACHED)
