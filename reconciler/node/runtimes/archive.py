@@ -119,6 +119,7 @@ def _extract(tar: tarfile.TarFile, target: Path) -> None:
     target.mkdir(parents=True)
     privileged = os.geteuid() == 0
     left = MAX_BYTES
+    tar.extraction_filter = lambda member, _: member  # for Pythons with filters, which Debian 12's has not: `_safe_members` looks
     for member in _safe_members(tar):
         left -= member.size
         if left < 0:
@@ -129,7 +130,8 @@ def _extract(tar: tarfile.TarFile, target: Path) -> None:
         elif name.startswith(_WHITEOUT):
             os.mknod(target / folder / name.removeprefix(_WHITEOUT), 0o600 | 0o020000, 0)
         elif not (member.ischr() or member.isblk()):
-            tar.extract(member, target, set_attrs=True, numeric_owner=True, filter="tar" if not privileged else "fully_trusted")
+            member.mode &= 0o7777 if privileged else 0o755  # what an account writes for itself gives nobody else rights
+            tar.extract(member, target, set_attrs=True, numeric_owner=True)
 
 
 def _safe_members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
