@@ -17,6 +17,7 @@ from reconciler.node.runtimes import types
 
 _V1_CONTROLLERS = ("cpu", "cpuacct", "memory", "pids", "freezer")
 _V2_CONTROLLERS = ("cpu", "memory", "pids", "io")  # io only tells
+_ROOT = "/sys/fs/cgroup"
 SLICE = "reconciler"
 
 
@@ -62,13 +63,9 @@ class Groups:
         ]
 
 
-def detect(membership: str, pod_pids_limit: int = 0, root: str = "/sys/fs/cgroup") -> Groups:
+def detect(membership: str, pod_pids_limit: int = 0, root: str = _ROOT) -> Groups:
     """From /proc/PID/cgroup of the keeper and what is mounted. Controllers that may not be written are left out."""
-    paths = {}
-    for line in membership.splitlines():
-        _, names, path = line.split(":", 2)
-        for controller in names.split(","):
-            paths[controller] = path
+    paths = _paths(membership)
     v1 = {c: os.path.join(root, c) + paths[c].rstrip("/") for c in _V1_CONTROLLERS if c in paths and os.path.isdir(os.path.join(root, c))}
     usable = {controller: base for controller, base in v1.items() if os.access(base, os.W_OK)}
     if usable:
@@ -79,6 +76,26 @@ def detect(membership: str, pod_pids_limit: int = 0, root: str = "/sys/fs/cgroup
     if controllers and os.access(base, os.W_OK) and (is_root or not _text(base, "cgroup.procs")):
         return Groups({"": base}, controllers, pod_pids_limit)
     return Groups({})
+
+
+def rouse() -> None:
+    """Have the kernel ready for a container that is about to enter its groups: a move of this process to where it is.
+
+    For the first move in a while the kernel waits some ten milliseconds, for the next one soon after it does not. Blocking.
+    """
+    paths = _paths(Path("/proc/self/cgroup").read_text())
+    controller = next((one for one in _V1_CONTROLLERS if one in paths), "")
+    with contextlib.suppress(OSError):  # where it may not even stay, containers just take their time
+        Path(_ROOT, controller, paths.get(controller, "/").strip("/"), "cgroup.procs").write_text(str(os.getpid()))
+
+
+def _paths(membership: str) -> dict[str, str]:
+    """From controllers, "" for v2, to the group of a process, as /proc/PID/cgroup lists them."""
+    found = {}
+    for line in membership.splitlines():
+        _, names, path = line.split(":", 2)
+        found.update(dict.fromkeys(names.split(","), path))
+    return found
 
 
 def _v1_files(controller: str, resources: types.Resources) -> list[list[str]]:

@@ -101,6 +101,8 @@ class ProcessRuntime:
         }
         await self._ask_keeper("create", pod=pod)
         self._specs[spec.uid] = spec
+        if self._surroundings.groups.bases:
+            self._tasks.start(asyncio.to_thread(cgroups.rouse), "cgroups")
         try:
             return await self._listen(spec.uid, pod)
         except wire.Refused as error:
