@@ -130,7 +130,7 @@ def test_a_folder_at_a_commit(tmp_path: Path) -> None:
 # What the forecast says is what then happens: on random changes of a cluster that goes on running.
 
 IMAGES = ("a:1", "a:2", "a:3")
-CHANGES = int(os.environ.get("FORECAST_CHANGES", "5"))  # of each cluster
+CHANGES = int(os.environ.get("FORECAST_CHANGES", "25"))  # of each cluster: 200 in all
 CLUSTERS = 8
 
 
