@@ -27,6 +27,7 @@ from reconciler.kit import definitions, yaml
 from reconciler.loop.snapshot import Snapshot
 from reconciler.model import apply, meta, patch, plan, schema
 from reconciler.model.apply import form
+from tests.golden import commands
 
 SCRIPTS = sorted(pathlib.Path(__file__).parent.glob("*.txt"))
 NOW = "2026-01-02T03:04:05Z"
@@ -134,24 +135,12 @@ class World:
         return next(kind.id for kind in self.roster if kind.kind == name)
 
 
-def steps(text: str) -> Iterator[tuple[str, str]]:
-    """(command, what follows it); the first is what stands before any command."""
-    command, body = "", ""
-    for line in text.splitlines(keepends=True):
-        if line.startswith("> "):
-            yield command, body
-            command, body = line[2:].strip(), ""
-        else:
-            body += line
-    yield command, body
-
-
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
 def test_script(path: pathlib.Path) -> None:
     world = World()
     expected = path.read_text()
     came = ""
-    for command, body in steps(expected):
+    for command, body in commands.steps(expected):
         came += f"> {command}\n{world.run(command, body)}" if command else body
     if os.environ.get("GOLDEN_UPDATE"):
         path.write_text(came)

@@ -12,11 +12,11 @@ import os
 import pathlib
 import re
 import shutil
-from collections.abc import Iterator
 
 import pytest
 
 from reconciler.foresight import forecast, report, world
+from tests.golden import commands
 
 SCRIPTS = sorted(pathlib.Path(__file__).parent.glob("*.txt"))
 NOW = 1_800_000_000.0
@@ -67,24 +67,12 @@ def shown(text: str) -> str:
     return re.sub(r"\n{2,}", "\n", text)
 
 
-def steps(text: str) -> Iterator[tuple[str, str]]:
-    """(command, what follows it); the first is what stands before any command."""
-    command, body = "", ""
-    for line in text.splitlines(keepends=True):
-        if line.startswith("> "):
-            yield command, body
-            command, body = line[2:].strip(), ""
-        else:
-            body += line
-    yield command, body
-
-
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
 def test_plan(path: pathlib.Path, tmp_path: pathlib.Path) -> None:
     repository = Repository(tmp_path)
     expected = path.read_text()
     came = ""
-    for command, body in steps(expected):
+    for command, body in commands.steps(expected):
         came += f"> {command}\n{repository.run(command, body)}" if command else body
     if os.environ.get("GOLDEN_UPDATE"):
         path.write_text(came)
