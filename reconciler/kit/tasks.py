@@ -44,3 +44,14 @@ class Tasks:
             self._failure = task.get_loop().create_future()
         if not self._failure.done():
             self._failure.set_exception(error)
+
+
+async def until_one_ends(*works: Coroutine[Any, Any, Any]) -> None:
+    """Run all until the first of them ends, then cancel the others; how they end is nobody's business."""
+    running = [asyncio.create_task(work) for work in works]
+    try:
+        await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)

@@ -17,6 +17,7 @@ from aiohttp import web
 from reconciler.api import options
 from reconciler.api.backend import Ended, Session, StreamOptions
 from reconciler.api.connect import limits, spdy, upgrade, websockets
+from reconciler.kit import tasks
 from reconciler.model import errors
 
 STDIN, STDOUT, STDERR, ERROR, RESIZE = range(5)
@@ -175,13 +176,7 @@ async def couple(client: Client, session: Session, wanted: StreamOptions) -> Non
     """Until the program ends or the client goes; the session is closed then."""
     async with _closing(session), limits.idle() as idle:
         coupling = _Coupling(client, session, wanted, idle)
-        tasks = [asyncio.create_task(work) for work in (coupling.inward(), coupling.outward(), _keep_asking(client))]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await tasks.until_one_ends(coupling.inward(), coupling.outward(), _keep_asking(client))
 
 
 async def _keep_asking(client: Client) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from reconciler.api.connect import limits, upgrade
+from reconciler.kit import tasks
 
 HEAD_MOST_BYTES = 64 * 1024
 REFUSAL_SECONDS = 10.0  # for the rest of an answer that refuses
@@ -52,13 +53,7 @@ async def _answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
 async def _coupled(client: upgrade.ByteStream, program: upgrade.ByteStream) -> None:
     """Until one of them ends, or nothing has moved for long."""
     async with limits.idle() as idle:
-        pumps = [asyncio.create_task(_pump(client, program, idle)), asyncio.create_task(_pump(program, client, idle))]
-        try:
-            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in pumps:
-                task.cancel()
-            await asyncio.gather(*pumps, return_exceptions=True)
+        await tasks.until_one_ends(_pump(client, program, idle), _pump(program, client, idle))
 
 
 async def _pump(source: upgrade.ByteStream, target: upgrade.ByteStream, idle: limits.Idle) -> None:
