@@ -26,13 +26,13 @@ class Pending:
 class Underway:
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
-        self._writes: dict[tuple[str, str], list[Pending]] = {}
+        self._writes: dict[tuple[str, str], dict[Pending, None]] = {}  # in the order they were decided
         self._committed: list[Pending] = []  # not yet in the cache
         cache.subscribe(self._advanced, lambda: self._advanced(cache.revision, ()))
 
     def begin(self, call: Call, obj: meta.Obj, before: Item | None) -> Pending:
         pending = Pending((call.kind.storage_id, call.namespace), f"{call.namespace}/{call.name}", obj, before)
-        self._writes.setdefault(pending.place, []).append(pending)
+        self._writes.setdefault(pending.place, {})[pending] = None
         return pending
 
     def end(self, pending: Pending) -> None:
@@ -55,6 +55,6 @@ class Underway:
 
     def _drop(self, pending: Pending) -> None:
         writes = self._writes[pending.place]
-        writes.remove(pending)
+        del writes[pending]
         if not writes:
             del self._writes[pending.place]
