@@ -124,8 +124,8 @@ def _broken(api: Api, pods: list[dict[str, Any]], since: str) -> float:
             new.add(name)
         broken += len(active) > REPLICAS * 5 // 4 or len(available) < REPLICAS * 3 // 4
         if active == available == new:
-            break
-    return float(broken)
+            return float(broken)
+    raise AssertionError(f"the update did not end: {len(new)} of {REPLICAS} pods are new")
 
 
 def _jobs() -> float:
