@@ -63,7 +63,7 @@ class Documents:
 
 
 class Chain:
-    """Serves requests; `address` is what discovery tells clients to talk to."""
+    """Serves requests; `address` is what discovery tells clients to talk to, `nobody` whom requests without credentials are of."""
 
     def __init__(
         self,
@@ -75,10 +75,12 @@ class Chain:
         aggregation: aggregator.Aggregator,
         address: str,
         own_paths: OwnPaths | None = None,
+        nobody: User | None = authentication.ANONYMOUS,
     ) -> None:
         self.server = server
         self.aggregation = aggregation
         self.own_paths = own_paths
+        self.nobody = nobody
         self.tokens = tokens
         self.limits = limits
         self.objects = objects
@@ -155,17 +157,15 @@ class Chain:
         return user
 
     def _authenticated(self, request: web.BaseRequest) -> User:
-        """Raises StatusError 401: there is no anonymous user."""
+        """Raises StatusError 401 for wrong credentials, and for none where nobody is not served."""
         authorization = request.headers.get("Authorization")
-        if authorization:
-            user = authentication.of_header(authorization, self.tokens, self.server.accounts.user_of)
-            if user is not None:
-                return user
-        connection = request.protocol
-        found: User | None = connection.user  # type: ignore[attr-defined]
-        if found is None:
-            raise connection.refusal or authentication.unauthorized()  # type: ignore[attr-defined]
-        return found
+        user = authentication.of_header(authorization or "", self.tokens, self.server.accounts.user_of)
+        if user is None and authorization != "":
+            user = request.protocol.known()  # type: ignore[attr-defined]
+        user = user or self.nobody
+        if user is None:
+            raise authentication.unauthorized()
+        return user
 
     async def _resource(
         self, request: web.BaseRequest, route: requests.Route, verb: str, user: User, query: options.Query, target: metrics.Target

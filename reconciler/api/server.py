@@ -45,25 +45,26 @@ class Listen:
     port: int = 6443
     socket: Path | None = None
     token_file: Path | None = None
+    anonymous: bool = True  # whether requests without credentials are those of system:anonymous, or refused
 
 
 class Connection(web_protocol.RequestHandler):
     """One client connection; who is at its other end is asked once."""
 
-    __slots__ = ("_lost", "_silence", "refusal", "time", "user")
+    __slots__ = ("_lost", "_refusal", "_silence", "_user", "time")
 
     time: clocks.Clock
-    user: User | None
-    refusal: errors.StatusError | None  # why it is nobody's
+    _user: User | None
+    _refusal: errors.StatusError | None  # what is wrong with the certificate that it shows
     _lost: "asyncio.Future[None]"
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self.user = self.refusal = None
+        self._user = self._refusal = None
         try:
-            self.user = authentication.of_connection(transport, certificates.known_time(self.time.now()))
+            self._user = authentication.of_connection(transport, certificates.known_time(self.time.now()))
         except errors.StatusError as error:
-            self.refusal = error
+            self._refusal = error
         self._lost = self._loop.create_future()
         self._silence = self._loop.call_later(HEAD_SECONDS, self._close_silent)
 
@@ -90,6 +91,12 @@ class Connection(web_protocol.RequestHandler):
             response = web.Response(status=status, text=f"{status} {HTTPStatus(status).phrase}")
         response.force_close()
         return response
+
+    def known(self) -> User | None:
+        """Whose it is; None if it says nothing of that. Raises StatusError 401 if what it says is wrong."""
+        if self._refusal is not None:
+            raise self._refusal
+        return self._user
 
     def lost(self) -> "asyncio.Future[None]":
         """Done once the client is gone."""
@@ -148,7 +155,15 @@ class HttpServer:
         await self._aggregation.start(self.authority.pem)
         address = f"{self.listen.host}:{self.listen.port}"
         path = chain.Chain(
-            self.server, tokens, fairness.Limits(), self._objects, self._connecting, self._aggregation, address, own_paths=self._own_paths
+            self.server,
+            tokens,
+            fairness.Limits(),
+            self._objects,
+            self._connecting,
+            self._aggregation,
+            address,
+            own_paths=self._own_paths,
+            nobody=authentication.ANONYMOUS if self.listen.anonymous else None,
         )
         self._http = _Http(
             path.handle,

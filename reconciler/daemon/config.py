@@ -94,6 +94,7 @@ class Config(pydantic.BaseModel):
     local_volumes: bool = True  # the class `local`: volumes that are folders under dataDir/volumes
     images: dict[str, pathlib.Path] = {}  # image name -> root file system: a folder, a tar or an OCI archive
     tokens: pathlib.Path | None = None  # kube-apiserver's static token file: token,user,uid,"group,..."
+    anonymous_auth: bool = True  # as kube-apiserver's: without credentials one is system:anonymous, who may see health and version
     sign_certificates: bool | None = None  # approved requests, with the cluster's authority; by default where this machine is a node
     load_balancer: LoadBalancer | None = None
     prometheus: Prometheus | None = None  # where autoscalers find metrics that are no resource of pods

@@ -107,7 +107,13 @@ class Daemon:
 
     async def _listen(self) -> None:
         host, _, port = self.config.listen.rpartition(":")
-        listen = server.Listen(host=_bare(host), port=int(port), socket=self.config.data_dir / "api.sock", token_file=self.config.tokens)
+        listen = server.Listen(
+            host=_bare(host),
+            port=int(port),
+            socket=self.config.data_dir / "api.sock",
+            token_file=self.config.tokens,
+            anonymous=self.config.anonymous_auth,
+        )
         self.server = server.HttpServer(self.api, listen, self.config.data_dir, self.node, own_paths=self._own_paths)
         await self.server.start()
         self.closers.append(self.server.close)

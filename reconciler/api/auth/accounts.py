@@ -1,7 +1,7 @@
 """Service accounts' tokens: issued for a TokenRequest, believed while what they name exists.
 
-A token is a JWT signed with ES256 under the server's own key. It is good for its audience, until it expires, and
-only as long as the service account, and the pod or secret that it is bound to, are there with the same uid.
+A token is a JWT signed with RS256 under the server's own key (account_keys.py). It is good for its audience, until it
+expires, and only as long as the service account, and the pod or secret that it is bound to, are there with the same uid.
 """
 
 import uuid
@@ -11,11 +11,8 @@ from types import MappingProxyType
 from typing import Any
 
 import jwt
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from jwt.algorithms import ECAlgorithm
 
-from reconciler.api.auth import certificates
+from reconciler.api.auth import account_keys
 from reconciler.api.calls import User
 from reconciler.kit import clock
 from reconciler.model import errors, meta
@@ -26,22 +23,16 @@ DEFAULT_SECONDS = 3600
 LEAST_SECONDS, MOST_SECONDS = 600, 1 << 32
 BINDABLE = {("v1", "Pod"): "pods", ("v1", "Secret"): "secrets", ("v1", "Node"): "nodes"}
 
-ALGORITHM = "ES256"
-
 Lookup = Callable[[str, str, str], meta.Obj | None]  # (Kind.id, namespace, name) -> the object now
 
 
 class Accounts:
-    """`key_file` keeps the key over restarts; without one tokens end with the process."""
+    """`key_file` keeps the key over restarts; without one tokens end with the process. Raises certificates.Unusable, OSError."""
 
     def __init__(self, key_file: Path | None, time: clock.Clock, lookup: Lookup) -> None:
         self._time = time
         self._lookup = lookup
-        self._key = _load_or_make(key_file)
-        public = self._key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-        digest = hashes.Hash(hashes.SHA256())
-        digest.update(public)
-        self._key_id = digest.finalize().hex()[:32]
+        self._keys = account_keys.Keys(key_file)
 
     def answer(self, account: meta.Obj, body: Mapping[str, Any], manager: str) -> dict[str, Any]:
         """The TokenRequest with its token. Raises StatusError."""
@@ -59,7 +50,8 @@ class Accounts:
         now = self._time.now()
         claims = {**self._claims(account, sent.get("boundObjectRef") or {}), "aud": audiences}
         times = {"iat": int(now), "nbf": int(now), "exp": int(now) + seconds}
-        token = jwt.encode({**claims, **times, "iss": ISSUER, "jti": str(uuid.uuid4())}, self._key, ALGORITHM, {"kid": self._key_id})
+        claims |= {**times, "iss": ISSUER, "jti": str(uuid.uuid4())}
+        token = jwt.encode(claims, self._keys.signing, self._keys.signer.algorithm, {"kid": self._keys.signer.id})
         spec = {**sent, "expirationSeconds": seconds}
         return {
             "kind": "TokenRequest",
@@ -76,13 +68,12 @@ class Accounts:
             "jwks_uri": f"https://{address}/openid/v1/jwks",
             "response_types_supported": ["id_token"],
             "subject_types_supported": ["public"],
-            "id_token_signing_alg_values_supported": [ALGORITHM],
+            "id_token_signing_alg_values_supported": sorted({one.algorithm for one in self._keys.verifiers.values()}),
         }
 
     def keys(self) -> dict[str, Any]:
-        """The public key as a JWK set."""
-        key = ECAlgorithm.to_jwk(self._key.public_key(), as_dict=True)
-        return {"keys": [{"use": "sig", "kid": self._key_id, "alg": ALGORITHM, **key}]}
+        """The public keys as a JWK set."""
+        return {"keys": [one.jwk() for one in self._keys.verifiers.values()]}
 
     def user_of(self, token: str) -> User | None:
         """Who a token that is meant for this server speaks for."""
@@ -92,10 +83,13 @@ class Accounts:
     def identified(self, token: str, audiences: list[str]) -> tuple[User, list[str]] | None:
         """Who a token speaks for, and to which of the audiences; None for one not ours, expired, or bound to what is gone."""
         try:
+            verifier = self._keys.verifiers.get(jwt.get_unverified_header(token).get("kid", ""))
+            if verifier is None:
+                return None
             claims = jwt.decode(
                 token,
-                self._key.public_key(),
-                algorithms=[ALGORITHM],
+                verifier.key,
+                algorithms=[verifier.algorithm],
                 audience=audiences,
                 issuer=ISSUER,
                 options={"require": ["exp", "iat", "sub"], "verify_exp": False, "verify_nbf": False, "verify_iat": False},
@@ -174,23 +168,3 @@ def user_named(namespace: str, name: str, uid: str = "", extra: Mapping[str, tup
 
 def _field_set(value: Any) -> dict[str, Any]:
     return {f"f:{name}": _field_set(inner) for name, inner in value.items()} if isinstance(value, Mapping) else {}
-
-
-def _load_or_make(path: Path | None) -> ec.EllipticCurvePrivateKey:
-    """Raises certificates.Unusable for a file that holds no such key."""
-    if path is not None and path.exists():
-        try:
-            found = serialization.load_pem_private_key(path.read_bytes(), None)
-        except ValueError as error:
-            raise certificates.Unusable(
-                f"{path} holds no private key ({error}): move it away to make a new one; tokens end then"
-            ) from error
-        if isinstance(found, ec.EllipticCurvePrivateKey):
-            return found
-        raise certificates.Unusable(f"{path} holds no EC key: move it away to make a new one; tokens end then")
-    key = ec.generate_private_key(ec.SECP256R1())
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        certificates.write_private(path, pem)
-    return key

@@ -1,7 +1,8 @@
-"""Who is asking: client certificate, bearer token, or the owner of the unix socket. Nobody is served without one.
+"""Who is asking: client certificate, bearer token, or the owner of the unix socket; who shows none is anonymous.
 
 Authenticators are asked in order; one that does not know the caller says None, one that knows it to be wrong raises.
-The result of a certificate or a socket holds for the whole connection, a token for its request.
+The result of a certificate or a socket holds for the whole connection, an Authorization header for its request: a token
+in it names the user, an empty one says that the request is nobody's.
 """
 
 import csv
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 MASTERS = "system:masters"
 AUTHENTICATED = "system:authenticated"
 UNAUTHENTICATED = "system:unauthenticated"
+ANONYMOUS = User("system:anonymous", (UNAUTHENTICATED,))
 TOKENS_MOST = 10_000
 _PEER = struct.Struct("3i")  # pid, uid, gid of SO_PEERCRED
 

@@ -10,13 +10,12 @@ from urllib.parse import unquote
 from multidict import CIMultiDictProxy
 
 from reconciler.api.auth import authorisation
-from reconciler.api.auth.authentication import AUTHENTICATED, UNAUTHENTICATED
+from reconciler.api.auth.authentication import ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED
 from reconciler.api.calls import User
 from reconciler.model import errors
 
 PREFIX = "Impersonate-"
 EXTRA_PREFIX = "impersonate-extra-"
-ANONYMOUS = "system:anonymous"
 ACCOUNT = "system:serviceaccount:"
 GROUP = "authentication.k8s.io"
 
@@ -35,7 +34,7 @@ def user_of(headers: CIMultiDictProxy[str], asker: User, authoriser: authorisati
     if name.startswith(ACCOUNT) and not groups:
         groups = ("system:serviceaccounts", f"system:serviceaccounts:{name.split(':')[2]}")
     if not {AUTHENTICATED, UNAUTHENTICATED} & set(groups):
-        groups = (*groups, UNAUTHENTICATED if name == ANONYMOUS else AUTHENTICATED)
+        groups = (*groups, UNAUTHENTICATED if name == ANONYMOUS.name else AUTHENTICATED)
     return User(name, groups, uid, extra)
 
 

@@ -33,6 +33,15 @@ async def listening(tmp_path: pathlib.Path) -> AsyncIterator[server.HttpServer]:
     await api.close()
 
 
+@pytest.fixture
+async def closed(listening: server.HttpServer, tmp_path: pathlib.Path) -> AsyncIterator[server.HttpServer]:
+    """The same server behind a listener that serves nobody anonymously."""
+    made = server.HttpServer(listening.server, server.Listen(port=0, anonymous=False), tmp_path)
+    await made.start()
+    yield made
+    await made.close()
+
+
 def trusting(listening: server.HttpServer) -> ssl.SSLContext:
     """A client that trusts the server and has no certificate of its own."""
     return ssl.create_default_context(cadata=listening.authority_pem.decode())
@@ -44,11 +53,57 @@ async def ask(listening: server.HttpServer, path: str, **headers: str) -> tuple[
         return answer.status, orjson.loads(raw) if raw[:1] == b"{" else {}
 
 
-@pytest.mark.parametrize("path", ["/api", "/api/v1/pods", "/version", "/healthz", "/nothing", "/openapi/v3"])
-async def test_nothing_is_served_to_nobody(listening: server.HttpServer, path: str) -> None:
+PODS = "/api/v1/namespaces/default/pods"
+
+
+@pytest.mark.parametrize("path", ["/version", "/version/", "/healthz", "/livez", "/readyz"])
+async def test_nobody_sees_health_and_version(listening: server.HttpServer, closed: server.HttpServer, path: str) -> None:
+    assert (await ask(listening, path))[0] == 200
+    assert (await ask(listening, path, Authorization="Bearer wrong"))[0] == 401
+    assert (await ask(closed, path))[0] == 401
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/api", "/healthz/ping", "/nothing", "/openapi/v2", "/metrics", "/debug/pprof", "/logs", "/reconciler/status", "/openid/v1/jwks"],
+)
+async def test_nobody_sees_other_paths(listening: server.HttpServer, closed: server.HttpServer, path: str) -> None:
     status, body = await ask(listening, path)
-    assert status == 401
-    assert body["reason"] == "Unauthorized"
+    assert (status, body["message"]) == (403, f'forbidden: User "system:anonymous" cannot get path "{path}"')
+    assert body["reason"] == "Forbidden"
+    status, body = await ask(closed, path)
+    assert (status, body["reason"]) == (401, "Unauthorized")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "done"),
+    [
+        ("GET", PODS, 'cannot list resource "pods"'),
+        ("GET", f"{PODS}?watch=1", 'cannot watch resource "pods"'),
+        ("POST", PODS, 'cannot create resource "pods"'),
+        ("GET", f"{PODS}/a/log", 'cannot get resource "pods/log"'),
+        ("POST", f"{PODS}/a/exec?command=sh", 'cannot create resource "pods/exec"'),
+        ("GET", f"{PODS}/a/proxy/", 'cannot get resource "pods/proxy"'),
+        ("DELETE", PODS, 'cannot deletecollection resource "pods"'),
+        ("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", 'cannot create resource "selfsubjectreviews"'),
+    ],
+)
+async def test_nobody_sees_resources(listening: server.HttpServer, method: str, path: str, done: str) -> None:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.request(method, listening.url + path, ssl=trusting(listening), json={}) as answer,
+    ):
+        refused = await answer.json()
+    assert (answer.status, refused["reason"]) == (403, "Forbidden")
+    assert f'User "system:anonymous" {done}' in refused["message"]
+
+
+async def test_an_empty_authorization_is_nobodys(listening: server.HttpServer) -> None:
+    context = kubeconfig.load(listening.kubeconfig).ssl_context()
+    async with aiohttp.ClientSession() as session:
+        for sent, code in (("", 403), ("Bearer ", 200), ("Basic amFuZTpwdw==", 200)):
+            async with session.get(listening.url + PODS, ssl=context, headers={"Authorization": sent}) as answer:
+                assert answer.status == code, sent
 
 
 async def test_tokens_are_believed_and_judged(listening: server.HttpServer) -> None:
@@ -117,8 +172,7 @@ async def test_stopping_ends_watches(listening: server.HttpServer) -> None:
 async def test_stopping_does_not_wait_for_idle_connections(listening: server.HttpServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "STOP_SECONDS", 3600.0)
     async with aiohttp.ClientSession() as session:
-        url = listening.url + "/version"
-        async with session.get(url, ssl=trusting(listening), headers={"Authorization": f"Bearer {TOKEN}"}) as answer:
+        async with session.get(listening.url + "/version", ssl=trusting(listening)) as answer:
             await answer.read()
         async with asyncio.timeout(60):
             await listening.close()
