@@ -5,7 +5,6 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import orjson
 from aiohttp import web
 
 from reconciler.api import wire
@@ -47,7 +46,7 @@ class Answer:
     def of(cls, status: int, content: Content, form: wire.Form, warnings: Sequence[str] = ()) -> "Answer":
         """JSON content as the client wants it."""
         if form.media != wire.JSON or form.pretty:
-            return cls(status, wire.dumps(orjson.loads(content.whole()), form), form.media, warnings)
+            return cls(status, wire.converted(content.whole(), form), form.media, warnings)
         return cls(status, content, form.media, warnings)
 
     @classmethod

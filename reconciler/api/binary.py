@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+import orjson
+
 from reconciler.kit import definitions
-from reconciler.model import errors, protobuf
+from reconciler.model import errors, protobuf, rawjson
 from reconciler.model.schema import Schemas
 
 MEDIA = "application/vnd.kubernetes.protobuf"
@@ -24,7 +26,7 @@ _SHAPES = {  # beside the definitions, which hold no answers of this kind; the v
 
 
 @cache
-def _transcoder() -> protobuf.Protobuf:
+def _schemas() -> Schemas:
     known, shapes = dict(definitions.load()), dict(definitions.shapes())
     for version, of_list in _SHAPES.items():
         name = _PARTIAL.format(version=version)
@@ -32,7 +34,17 @@ def _transcoder() -> protobuf.Protobuf:
         items = {"type": "array", "items": _reference(name)}
         known[f"{name}List"] = {"type": "object", "properties": {"metadata": _reference(f"{_META}ListMeta"), "items": items}}
         shapes |= {name: {"metadata": "1 = metav1.ObjectMeta"}, f"{name}List": of_list}
-    return protobuf.Protobuf(Schemas(known, shapes))
+    return Schemas(known, shapes)
+
+
+@cache
+def _transcoder() -> protobuf.Protobuf:
+    return protobuf.Protobuf(_schemas())
+
+
+@cache
+def _raw_fields() -> rawjson.Fields:
+    return rawjson.Fields(_schemas())
 
 
 def _reference(name: str) -> dict[str, str]:
@@ -53,12 +65,19 @@ def _definitions() -> Mapping[tuple[str, str], str]:
     return found
 
 
-def encode(obj: Mapping[str, Any]) -> bytes:
-    """An object, list or Status in its envelope. Raises StatusError 406 for what has no protobuf form."""
+def remember(api_version: str, kind: str, obj: Any, text: bytes) -> None:
+    """Have what was read from `text` keep the text of its raw extensions."""
+    _raw_fields().remember(_definitions().get((api_version, kind), ""), obj, text)
+
+
+def encode(text: bytes) -> bytes:
+    """An object, list or Status, given as JSON, in its envelope. Raises StatusError 406 for what has no protobuf form."""
+    obj = orjson.loads(text)
     api_version, kind = str(obj.get("apiVersion", "v1")), str(obj.get("kind", ""))  # discovery's oldest document says no version
     definition = _definitions().get((api_version, kind), "")
     if not _transcoder().has(definition):
         raise errors.StatusError(406, "NotAcceptable", f"{kind} in {api_version} has no protobuf form")
+    _raw_fields().remember(definition, obj, text)
     return protobuf.pack(api_version, kind, _transcoder().encode(definition, obj))
 
 
@@ -69,6 +88,6 @@ def decode(api_version: str, kind: str, message: bytes) -> dict[str, Any]:
     return {"apiVersion": api_version, "kind": kind, **fields}
 
 
-def frame(event: str, obj: Mapping[str, Any]) -> bytes:
+def frame(event: str, text: bytes) -> bytes:
     """One event of a watch."""
-    return protobuf.frame_event(event, encode(obj))
+    return protobuf.frame_event(event, encode(text))

@@ -93,7 +93,9 @@ def parse(raw: bytes, content_type: str, expected: Expected) -> Body:
         raise _unrecognized(expected.kind, f"couldn't get version/kind; json parse error: {error}", raw) from None
     if fault := envelope.fault(value):
         raise _unrecognized(expected.kind, fault, raw)
-    return _with_duplicates(raw, value or {})
+    body = _with_duplicates(raw, value or {})
+    binary.remember(expected.api_version, expected.kind, body.value, raw)
+    return body
 
 
 def parse_delete_options(raw: bytes, content_type: str) -> Any:

@@ -15,8 +15,6 @@ from dataclasses import dataclass, replace
 from types import CoroutineType
 from typing import Any
 
-import orjson
-
 from reconciler.api import (
     allocators,
     converting,
@@ -36,7 +34,7 @@ from reconciler.api.auth import authorisation
 from reconciler.api.cache import Cache, Item
 from reconciler.api.calls import Call, DeleteOptions
 from reconciler.kit import clock, ids
-from reconciler.model import apply, decode, errors, gostruct, meta, metadata
+from reconciler.model import apply, decode, errors, gostruct, meta, metadata, rawjson
 from reconciler.model.kind import Kind
 from reconciler.store import types
 
@@ -268,7 +266,7 @@ class Objects:
         return Done(Item.of(entry), entry.mod_revision, created=current is None)
 
     def _put(self, call: Call, key: str, obj: meta.Obj, current: Item | None) -> types.Put:
-        value = bytes(memoryview(orjson.dumps(obj)))  # what orjson returns has several times the room that it needs
+        value = bytes(memoryview(rawjson.dumps(obj)))  # what orjson returns has several times the room that it needs
         if len(value) > types.MAX_VALUE_BYTES:
             raise errors.StatusError(413, "RequestEntityTooLarge", f"the stored object would be larger than {types.MAX_VALUE_BYTES} bytes")
         before = current.obj if current is not None else None

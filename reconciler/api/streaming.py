@@ -74,7 +74,7 @@ class Encoder:
 
     def _framed(self, event: str, body: bytes) -> bytes:
         if self._form.media == wire.PROTOBUF:
-            return binary.frame(event, orjson.loads(body))
+            return binary.frame(event, body)
         return wire.frame(event, body)
 
     def _body(self, item: Item) -> bytes:

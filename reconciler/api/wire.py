@@ -14,7 +14,7 @@ import orjson
 
 from reconciler.api import binary
 from reconciler.api.cache import Item
-from reconciler.model import errors, meta
+from reconciler.model import errors, meta, rawjson
 from reconciler.model.kind import Kind, Version
 
 PROTOBUF: Literal["application/vnd.kubernetes.protobuf"] = "application/vnd.kubernetes.protobuf"
@@ -118,8 +118,8 @@ def json_of(kind: Kind, version: Version, item: Item) -> bytes:
         head = _head(kind.api_version(), kind.kind)
         if item.value.startswith(head):
             return b'%b"resourceVersion":"%d",%b' % (head, item.revision, item.value[len(head) :])
-        return orjson.dumps(item.obj)
-    return orjson.dumps(version.from_hub(item.obj))
+        return rawjson.dumps(item.obj)
+    return rawjson.dumps(version.from_hub(item.obj))
 
 
 def list_item(kind: Kind, version: Version, item: Item) -> bytes:
@@ -131,7 +131,7 @@ def list_item(kind: Kind, version: Version, item: Item) -> bytes:
         if item.value.startswith(head):
             return b'{"metadata":{"resourceVersion":"%d",%b' % (item.revision, item.value[len(head) :])
     obj = item.obj if not kind.stored_as and version.name == kind.hub_version.name else version.from_hub(item.obj)
-    return orjson.dumps({key: value for key, value in obj.items() if key not in ("apiVersion", "kind")})
+    return rawjson.dumps({key: value for key, value in obj.items() if key not in ("apiVersion", "kind")})
 
 
 def list_head(kind: str, api_version: str, revision: int, token: str, remaining: int | None, *, custom: bool = False) -> bytes:
@@ -169,13 +169,18 @@ def chunks(parts: Sequence[bytes], most_bytes: int) -> Iterable[bytes]:
 
 def dumps(value: Any, form: Form) -> bytes:
     """Any JSON value in the client's media type."""
+    return converted(plain(value), form)
+
+
+def converted(content: bytes, form: Form) -> bytes:
+    """JSON in the client's media type."""
+    if form.media == PROTOBUF:
+        return binary.encode(content)
     if form.media == YAML:
         from reconciler.api import writing_yaml  # 20 ms to import, and few clients ask for it
 
-        return writing_yaml.dumps(value)
-    if form.media == PROTOBUF:
-        return binary.encode(value)
-    encoded: bytes = orjson.dumps(value, option=orjson.OPT_INDENT_2) if form.pretty else orjson.dumps(value)
+        return writing_yaml.dumps(orjson.loads(content))
+    encoded: bytes = orjson.dumps(orjson.loads(content), option=orjson.OPT_INDENT_2) if form.pretty else content
     return encoded
 
 

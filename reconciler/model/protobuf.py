@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from reconciler.model import rawjson
 from reconciler.model.schema import Node, Schemas
 
 MAGIC = b"k8s\x00"
@@ -344,18 +345,25 @@ _DOUBLE = Codec(FIXED64, lambda value: struct.pack("<d", value), lambda data, _:
 
 
 def _write_raw(value: Any) -> bytes:
-    return length_delimited(1, json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode())
+    return length_delimited(1, rawjson.dumps(value))
 
 
-def _write_field_set(value: Any) -> bytes:
+def _write_sorted(value: Any) -> bytes:
     return length_delimited(1, json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True).encode())
 
 
 def _read_raw(data: bytes, _: int) -> Any:
-    return next((json.loads(payload) for number, _, payload in _split(data) if number == 1 and payload), None)
+    return next((rawjson.loads(payload) for number, _, payload in _split(data) if number == 1 and payload), None)
 
 
-_RAW = Codec(BYTES, _write_raw, _read_raw)  # RawExtension, JSON: any JSON as bytes in field 1
+def _read_value(data: bytes, depth: int) -> Any:
+    """JSON without its text."""
+    found = _read_raw(data, depth)
+    return dict(found) if isinstance(found, dict) else found
+
+
+_RAW = Codec(BYTES, _write_raw, _read_raw)  # any JSON as bytes in field 1
+_SORTED = Codec(BYTES, _write_sorted, _read_value)  # the same, which Kubernetes reads and writes anew
 
 
 def _write_time(value: str) -> bytes:
@@ -396,11 +404,11 @@ def _read_quantity(data: bytes, _: int) -> str:
 _SPECIAL: Mapping[str, Codec] = {
     "io.k8s.apimachinery.pkg.api.resource.Quantity": Codec(BYTES, lambda value: _tagged(1, _STRING, value), _read_quantity, "0"),
     "io.k8s.apimachinery.pkg.util.intstr.IntOrString": Codec(BYTES, _write_int_or_string, _read_int_or_string, 0),
-    "io.k8s.apimachinery.pkg.runtime.RawExtension": _RAW,
+    rawjson.RAW_EXTENSION: _RAW,
     _META + "Time": Codec(BYTES, _write_time, _time_reader("seconds"), ""),
     _META + "MicroTime": Codec(BYTES, _write_time, _time_reader("microseconds"), ""),
-    _META + "FieldsV1": Codec(BYTES, _write_field_set, _read_raw),
-    _CRD + "JSON": _RAW,
+    _META + "FieldsV1": _SORTED,
+    _CRD + "JSON": _SORTED,
 }
 
 

@@ -10,7 +10,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2] / "reconciler"
 ALLOWED = {"base64", "binascii", "bisect", "collections", "dataclasses", "difflib", "datetime", "decimal", "enum", "fractions", "functools",
     "hashlib", "heapq", "ipaddress", "posixpath",
     "itertools", "json", "math", "operator", "re", "string", "struct", "types", "typing", "unicodedata", "weakref", "zoneinfo"}  # fmt: skip
-EXTRA = {"scheduler": {"numpy"}, "kinds/__init__.py": {"importlib", "pkgutil"},
+EXTRA = {"scheduler": {"numpy"}, "model/rawjson.py": {"orjson"}, "kinds/__init__.py": {"importlib", "pkgutil"},
          "controllers/__init__.py": {"importlib", "pkgutil", "fnmatch"}}  # fmt: skip
 BANNED_NAMES = {"open", "input", "print", "exec", "eval"}
 BANNED_ATTRIBUTES = {("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("date", "today")}
