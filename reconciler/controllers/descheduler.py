@@ -22,7 +22,6 @@ PERIOD_SECONDS = 300.0
 EVICTIONS_A_PERIOD = 5
 LOW, HIGH = 0.2, 0.5  # shares of what a node has: below it is idle, above it is busy
 FAILED_SECONDS = 3600.0  # a failed pod is kept so long for whoever wants to look
-SYSTEM_PRIORITY = 2_000_000_000
 KEEPS_OUT = (taints.NO_SCHEDULE,)
 
 Doomed = tuple[meta.Obj, str]  # a pod and why
@@ -128,7 +127,7 @@ def _is_movable(one: meta.Obj) -> bool:
     if owner is None or owner.get("kind") in ("DaemonSet", "Node") or meta.is_deleting(one):
         return False
     has_local_data = any("emptyDir" in volume or "hostPath" in volume for volume in meta.spec(one).get("volumes") or ())
-    return pod.priority(one) < SYSTEM_PRIORITY and (pod.is_terminal(one) or not has_local_data)
+    return not pod.is_critical(one) and (pod.is_terminal(one) or not has_local_data)
 
 
 def _failed_long_ago(one: meta.Obj, now: float) -> bool:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import pydantic
 from pydantic.alias_generators import to_camel
 
+from reconciler.daemon import eviction
+
 if TYPE_CHECKING:
     from reconciler.kit import yaml
 
@@ -72,7 +74,7 @@ class LoadBalancer(pydantic.BaseModel):
     interface: str = "lo"  # which gets the addresses; on any other than lo they are announced to the neighbours
 
 
-class Config(pydantic.BaseModel):
+class Config(eviction.Eviction, pydantic.BaseModel):
     """The settings of one daemon."""
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
@@ -180,12 +182,18 @@ def load(path: pathlib.Path | None, overrides: dict[str, object]) -> Config:
         lines = []
         for item in error.errors():
             given = not own or _field(item["loc"][0]) in overrides
-            lines.append(f"{field(item['loc'])}: {item['msg']}" if given else own[0].problem(item["loc"], item["msg"]))
+            lines.append(f"{field(item['loc'])}: {item['msg']}" if given else own[0].problem(_written(item["loc"]), item["msg"]))
         raise ConfigError("\n".join(lines)) from error
 
 
 def _field(key: object) -> str:
     return next((name for name in Config.model_fields if to_camel(name) == key), str(key))
+
+
+def _written(at: Sequence[str | int]) -> list[str | int]:
+    """A path of pydantic's as the file has it: with the key of a field, and without the mark of a wrong key."""
+    keys = {name: to_camel(name) for name in Config.model_fields}
+    return [*(keys.get(str(step), step) for step in at[:1]), *(step for step in at[1:] if step != "[key]")]
 
 
 def _slug(path: pathlib.Path) -> str:

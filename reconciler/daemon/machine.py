@@ -119,6 +119,7 @@ class Machine:
             pod_range=config.pod_range if abilities.mode == "root" else "",
             direct=abilities.mode != "userns",
             host_images=config.host_images,
+            eviction=config.eviction,
         )
         self.agent = nodes.NodeAgent(client, cache, clock, self.runtime, self._network, node, performers)
 

@@ -14,6 +14,7 @@ from reconciler.model.kind import Column, Health, Kind, Subresource, Version, st
 
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 STATIC_ANNOTATION = "kubernetes.io/config.source"
+SYSTEM_PRIORITY = 2_000_000_000  # of system-cluster-critical
 GATED_MESSAGE = "Scheduling is blocked due to non-empty scheduling gates"
 
 
@@ -116,6 +117,11 @@ def grace_seconds(pod: meta.Obj) -> int | None:
 def is_mirror(pod: meta.Obj) -> bool:
     """Whether it only shows a static pod that a node runs from a file."""
     return MIRROR_ANNOTATION in meta.annotations(pod)
+
+
+def is_critical(pod: meta.Obj) -> bool:
+    """Whether a node that is short of something takes it all the same, and never ends it for that."""
+    return is_mirror(pod) or priority(pod) >= SYSTEM_PRIORITY
 
 
 def container_statuses(pod: meta.Obj) -> Sequence[Mapping[str, Any]]:

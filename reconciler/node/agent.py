@@ -6,7 +6,7 @@ A restarted daemon finds everything running and goes on: containers never depend
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -23,6 +23,8 @@ from reconciler.model.view import NODE, View
 from reconciler.node import admission, lifecycle, memory, metrics, observed, perform, probes, registration, specs, tokens, versions
 from reconciler.node import plan as decisions
 from reconciler.node import usage as meters
+from reconciler.node.eviction import agent as eviction
+from reconciler.node.eviction import measure, thresholds
 from reconciler.node.runtimes import types
 from reconciler.node.volumes import claims
 from reconciler.placement import admission as rules
@@ -46,6 +48,7 @@ class Config:
     max_pods: int = registration.MAX_PODS
     direct: bool = True  # pod addresses can be reached from this process
     host_images: bool = False
+    eviction: thresholds.Settings = thresholds.NEVER
 
 
 class NodeAgent:
@@ -62,11 +65,12 @@ class NodeAgent:
         performers: Mapping[type, performing.Performer],
     ) -> None:
         capacity = registration.read_capacity(config.data_dir, config.max_pods)
+        allocatable = registration.allocatable(capacity, config.eviction)
         self._facts = observed.Node(
             name=config.name,
             address=config.address,
             runtime=runtime.name,
-            allocatable=capacity,
+            allocatable=allocatable,
             cluster_domain=config.cluster_domain,
             cluster_dns=config.cluster_dns,
         )
@@ -93,6 +97,7 @@ class NodeAgent:
             address=config.address,
             runtime_version=f"{runtime.name}://{runtime.version}",
             capacity=capacity,
+            allocatable=allocatable,
             info=registration.read_info(),
             pod_range=config.pod_range,
             labels=config.labels,
@@ -101,6 +106,8 @@ class NodeAgent:
         self._metrics = metrics.NodeMetrics(config.name, runtime, self._claims)
         self._meter = meters.Meter(config.name, runtime, clock)
         self._reported_at = clock.monotonic()
+        meter = measure.Meter(runtime, settings.pods_dir)
+        self._evictor = eviction.Evictor(config.eviction, config.data_dir, meter, runtime, self.memory, self, self._emit, clock)
         self._admission = admission.Admission(lambda uid: uid in runtime.sandboxes())
 
     async def run(self) -> None:
@@ -116,6 +123,7 @@ class NodeAgent:
             for uid in list(self._keys):
                 self._wake(uid)
             self._tasks.start(self.driver.run(), "node driver")
+            self._tasks.start(self._evictor.run(), "eviction")
             await self._tasks.join()
         finally:
             await self.close()
@@ -130,8 +138,24 @@ class NodeAgent:
         await self._runtime.close()
 
     def _claims(self) -> dict[meta.Key, str]:
-        here = self._cache.by("pods", NODE, self._facts.name)
-        return {(meta.namespace(pod), claim): folder for pod in here for claim, folder in claims.folders(pod, self._cache)}
+        return {(meta.namespace(pod), claim): folder for pod in self.pods() for claim, folder in claims.folders(pod, self._cache)}
+
+    # What eviction needs: implements eviction.agent.Surroundings.
+
+    def pods(self) -> Sequence[meta.Obj]:
+        return self._cache.by("pods", NODE, self._facts.name)
+
+    async def press(self, conditions: Mapping[str, str]) -> None:
+        await self._registration.press(conditions)
+
+    def warn(self, reason: str, message: str) -> None:
+        node = self._cache.get("nodes", "", self._facts.name)
+        if node is not None:
+            emit = plan.Emit(regarding=node, reason=reason, message=message, type="Warning", component=CONTROLLER)
+            self._tasks.start(self._record_event(emit), "node event")
+
+    async def remove(self, uid: str, why: str) -> None:
+        await self.performer.remove_pod(decisions.RemovePod(uid=uid, why=why))
 
     async def usage(self) -> tuple[usage.Node, ...]:
         """Implements client/usage.Source."""

@@ -31,12 +31,25 @@ class Traffic:
 def whole(proc: Path = Path("/proc")) -> types.Usage:
     """The machine: time that no core was idle, and memory that is neither free nor an idle file's."""
     times = [int(word) for word in _text(proc / "stat").partition("\n")[0].split()[1:9]]
-    memory = {line.partition(":")[0]: line.split()[1] for line in _text(proc / "meminfo").splitlines()}
-    used = [int(memory.get(name, 0)) for name in ("MemTotal", "MemFree", "Inactive(file)")]
+    found = _meminfo(proc)
+    used = [found.get(name, 0) for name in ("MemTotal", "MemFree", "Inactive(file)")]
     return types.Usage(
         cpu_seconds=(sum(times) - sum(times[3:5])) / _TICKS if times else None,
-        memory_working_set_bytes=max(0, used[0] - used[1] - used[2]) * 1024 if memory else None,
+        memory_working_set_bytes=max(0, used[0] - used[1] - used[2]) if found else None,
     )
+
+
+def memory(proc: Path = Path("/proc")) -> tuple[int, int]:
+    """Bytes: all there is, and what could be had without swapping."""
+    found = _meminfo(proc)
+    return found.get("MemTotal", 0), found.get("MemAvailable", 0)
+
+
+def processes(proc: Path = Path("/proc")) -> tuple[int, int]:
+    """How many there may be, and how many more than now; threads count as the kernel counts them."""
+    limits = [int(text) for name in ("pid_max", "threads-max") if (text := _text(proc / "sys/kernel" / name).strip()).isdecimal()]
+    most, load = min(limits, default=0), _text(proc / "loadavg").split()
+    return most, max(0, most - int(load[3].partition("/")[2])) if len(load) > 3 else 0
 
 
 def tree(pid: int, proc: Path = Path("/proc")) -> types.Usage:
@@ -51,8 +64,8 @@ def tree(pid: int, proc: Path = Path("/proc")) -> types.Usage:
             ticks += sum(map(int, fields[11:15]))  # utime, stime, cutime, cstime
             pages += int(fields[21])  # rss
             waiting += map(int, _text(proc / str(one) / "task" / str(one) / "children").split())
-    memory = pages * _PAGE_BYTES
-    return types.Usage(cpu_seconds=ticks / _TICKS, memory_working_set_bytes=memory, memory_rss_bytes=memory)
+    resident = pages * _PAGE_BYTES
+    return types.Usage(cpu_seconds=ticks / _TICKS, memory_working_set_bytes=resident, memory_rss_bytes=resident, processes=seen)
 
 
 def traffic(pid: int, proc: Path = Path("/proc")) -> tuple[Traffic, ...]:
@@ -86,6 +99,12 @@ def filesystem(path: Path) -> Mapping[str, int]:
         "inodes_free": found.f_ffree,
         "inodes_used": found.f_files - found.f_ffree,
     }
+
+
+def _meminfo(proc: Path) -> dict[str, int]:
+    """In bytes."""
+    lines = (line.partition(":") for line in _text(proc / "meminfo").splitlines())
+    return {name: int(value.split()[0]) * 1024 for name, _, value in lines}
 
 
 def _text(path: Path) -> str:

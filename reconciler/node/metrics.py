@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from prometheus_client import Counter, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, UnknownMetricFamily
 from prometheus_client.registry import Collector
 
 from reconciler.kit import tasks
 from reconciler.metrics import registry
 from reconciler.model import meta
 from reconciler.node import machine
+from reconciler.node.eviction import choice
 from reconciler.node.runtimes import types
 
 REFRESH_SECONDS = 5.0
@@ -65,6 +66,8 @@ RELIST_INTERVAL_SECONDS = Histogram(
     registry=_kubelet,
 )
 
+_evictions = dict.fromkeys(choice.SIGNALS, 0)
+
 _GAUGES: tuple[tuple[str, str, Callable[[types.Usage], float | None]], ...] = (
     ("container_memory_working_set_bytes", "Current working set of the container in bytes", lambda u: u.memory_working_set_bytes),
     ("container_memory_rss", "Size of RSS in bytes", lambda u: u.memory_rss_bytes),
@@ -95,6 +98,11 @@ _VOLUMES = (
     ("inodes_used", "Number of used inodes in the volume"),
 )
 SANDBOX = "POD"  # cAdvisor's name for what a pod's containers share, its network
+
+
+def count_eviction(signal: str) -> None:
+    """In kubelet_evictions: a counter without the suffix that counters have, so it is shown without a type."""
+    _evictions[signal] += 1
 
 
 class NodeMetrics:
@@ -130,6 +138,12 @@ class NodeMetrics:
         states = Counts(c.state for s in sandboxes for c in s.containers)
         samples = [((state,), float(states[state])) for state in sorted({"running", "exited", *states})]
         yield _gauge("kubelet_running_containers", "Number of containers currently running", ["container_state"], samples)
+        evictions = UnknownMetricFamily(
+            "kubelet_evictions", "Cumulative number of pod evictions by eviction signal", labels=["eviction_signal"]
+        )
+        for signal, count in _evictions.items():
+            evictions.add_metric([signal], count)
+        yield evictions
         found = [(claim, machine.filesystem(Path(folder))) for claim, folder in sorted(self._claims().items())]
         labels = ["namespace", "persistentvolumeclaim"]
         for name, help_text in _VOLUMES:

@@ -12,6 +12,7 @@ from reconciler.model import meta
 from reconciler.node.runtimes import types
 
 Attempt = tuple[str, int]  # container name, attempt
+EVICTED = "Evicted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,21 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Doom:
+    """Why the node ends a pod for good."""
+
+    reason: str
+    message: str
+    grace_seconds: float | None = None  # what it gets at most, where that is less than its own
+    is_disruption: bool = False  # a DisruptionTarget condition says so, too
+
+    @property
+    def leaves_nothing(self) -> bool:
+        """Whether its files go as soon as it has ended, for want of room."""
+        return self.reason == EVICTED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pod:
     sandbox: types.Sandbox | None = None
     ip: str = ""
@@ -71,6 +87,7 @@ class Pod:
     back_offs: Mapping[str, BackOff] = field(default_factory=dict)
     failures: Mapping[str, Failure] = field(default_factory=dict)  # by container
     failure: Failure | None = None  # of volumes or sandbox
+    doom: Doom | None = None  # what the node as a whole has decided
 
     def latest(self, name: str) -> types.Container | None:
         return self.sandbox.latest(name) if self.sandbox is not None else None

@@ -19,7 +19,7 @@ from reconciler.node.runtimes import types
 from reconciler.placement import admission
 
 DEFAULT_GRACE_SECONDS = 30
-DEADLINE_EXCEEDED = "DeadlineExceeded", "Pod was active on the node longer than the specified deadline"
+DEADLINE_EXCEEDED = observed.Doom(reason="DeadlineExceeded", message="Pod was active on the node longer than the specified deadline")
 COMPONENT = "kubelet"
 
 
@@ -91,7 +91,7 @@ class RemovePod:
 
 def plan_pod(pod: meta.Obj, obs: observed.Pod, node: observed.Node, version: str, now: float) -> plan.Plan:
     """The plan for a pod that is bound to this node. `version` is that of all that its configuration comes from."""
-    doom = _doom(pod, now)
+    doom = _doom(pod, obs, now)
     if meta.is_deleting(pod) or doom is not None or _is_over(pod, obs):
         return _ending(pod, obs, node, now, doom)
     steps = _Steps(pod, obs, version, now)
@@ -244,11 +244,14 @@ class _Steps:
 # The end
 
 
-def _doom(pod: meta.Obj, now: float) -> tuple[str, str] | None:
+def _doom(pod: meta.Obj, obs: observed.Pod, now: float) -> observed.Doom | None:
     """Why the node must end the pod for good."""
     current = meta.status(pod)
     if pods.is_terminal(pod):
-        return (str(current["reason"]), str(current.get("message") or "")) if current.get("reason") else None
+        reason, message = str(current.get("reason") or ""), str(current.get("message") or "")
+        return observed.Doom(reason=reason, message=message) if reason else None
+    if obs.doom is not None:
+        return obs.doom
     deadline = _deadline(pod)
     return DEADLINE_EXCEEDED if deadline is not None and deadline <= now else None
 
@@ -293,8 +296,8 @@ def _ended_before(pod: meta.Obj, container: Mapping[str, Any]) -> bool:
     return not status.restarts(pod, container, lost, init=False)
 
 
-def _ending(pod: meta.Obj, obs: observed.Pod, node: observed.Node, now: float, doom: tuple[str, str] | None) -> plan.Plan:
-    stops = tuple(_stops(pod, obs, now))
+def _ending(pod: meta.Obj, obs: observed.Pod, node: observed.Node, now: float, doom: observed.Doom | None) -> plan.Plan:
+    stops = tuple(_stops(pod, obs, now, doom))
     alive = [c for c in (obs.sandbox.containers if obs.sandbox is not None else ()) if observed.runs(c)]
     over = not alive
     report = _report(pod, status.of_pod(pod, obs, node, now, doom, over=over))
@@ -303,6 +306,8 @@ def _ending(pod: meta.Obj, obs: observed.Pod, node: observed.Node, now: float, d
         return plan.plan_of((*report, *stops), waiting_on=waiting)
     if not meta.is_deleting(pod):
         sandbox = obs.sandbox
+        if doom is not None and doom.leaves_nothing and sandbox is not None:
+            return plan.plan_of(report, [RemovePod(uid=meta.uid(pod), why="it was evicted")])
         done = [StopSandbox(uid=meta.uid(pod), why="all its containers have ended")] if sandbox is not None and sandbox.ready else []
         return plan.plan_of(report, done)
     uid = meta.uid(pod)
@@ -312,9 +317,9 @@ def _ending(pod: meta.Obj, obs: observed.Pod, node: observed.Node, now: float, d
     return plan.plan_of(report, [RemovePod(uid=uid, why="the pod is being deleted")], [away])
 
 
-def _stops(pod: meta.Obj, obs: observed.Pod, now: float) -> Iterator[StopContainer]:
+def _stops(pod: meta.Obj, obs: observed.Pod, now: float, doom: observed.Doom | None) -> Iterator[StopContainer]:
     """Containers together; when they are gone, sidecars in reverse order, one by one."""
-    deadline = _stop_deadline(pod, obs, now)
+    deadline = _stop_deadline(pod, obs, now, doom)
     sidecars = [one for one in reversed(pods.init_containers(pod)) if pods.is_sidecar(one)]
     first = [one for one in (*pods.containers(pod), *pods.init_containers(pod)) if one not in sidecars]
     for batch in (first, *([one] for one in sidecars)):
@@ -334,10 +339,11 @@ def _stops(pod: meta.Obj, obs: observed.Pod, now: float) -> Iterator[StopContain
             return
 
 
-def _stop_deadline(pod: meta.Obj, obs: observed.Pod, now: float) -> float:
+def _stop_deadline(pod: meta.Obj, obs: observed.Pod, now: float, doom: observed.Doom | None) -> float:
     """When KILL comes: a whole grace period from the first stop, whenever the node learnt of the deletion."""
-    begun = min((stop.deadline for stop in obs.stops.values()), default=None)
-    return min(now + _grace_seconds(pod), begun if begun is not None else float("inf"))
+    begun = min((stop.deadline for stop in obs.stops.values()), default=float("inf"))
+    most = doom.grace_seconds if doom is not None and doom.grace_seconds is not None else float("inf")
+    return min(now + min(_grace_seconds(pod), most), begun)
 
 
 def _grace_seconds(pod: meta.Obj) -> float:

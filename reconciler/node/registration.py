@@ -4,17 +4,20 @@ Renewals are volatile (kinds/lease.py, kinds/node.py say what is a measurement).
 something in it changed, and at least every five minutes, as the kubelet does.
 """
 
+import asyncio
 import logging
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from reconciler.client import protocol
 from reconciler.kit import clock as clocks
-from reconciler.model import conditions, errors, meta, plan
+from reconciler.model import conditions, errors, meta, plan, quantity
+from reconciler.node.eviction import plan as pressure
+from reconciler.node.eviction import thresholds
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +38,7 @@ class Facts:
     address: str
     runtime_version: str  # "process://0.1.0"
     capacity: Mapping[str, str]
+    allocatable: Mapping[str, str]  # what of it pods may use
     info: Mapping[str, str] = field(default_factory=dict)
     pod_range: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -51,6 +55,15 @@ def read_capacity(data_dir: Path, max_pods: int = MAX_PODS) -> dict[str, str]:
         "hugepages-2Mi": "0",
         "pods": str(max_pods),
     }
+
+
+def allocatable(capacity: Mapping[str, str], settings: thresholds.Settings) -> dict[str, str]:
+    """Capacity without what hard eviction thresholds keep free."""
+    found = dict(capacity)
+    for resource, signal in (("memory", thresholds.MEMORY), ("ephemeral-storage", thresholds.NODE_DISK)):
+        whole = quantity.value(capacity[resource])
+        found[resource] = quantity.from_value(max(0, whole - settings.reserved(signal, whole)))
+    return found
 
 
 def read_info() -> dict[str, str]:
@@ -74,6 +87,8 @@ class Registration:
         self._node: meta.Obj = {}
         self._lease: meta.Obj | None = None
         self._status_at = float("-inf")  # monotonic
+        self._turn = asyncio.Lock()
+        self._pressures: Mapping[str, str] | None = None  # those that are true, with their messages; None until somebody has looked
 
     async def run(self) -> None:
         """Renew until cancelled; `register` comes first."""
@@ -86,6 +101,14 @@ class Registration:
         while not await self._try(self._beat()):
             await self._clock.sleep(RETRY_SECONDS)
 
+    async def press(self, pressures: Mapping[str, str]) -> None:
+        """Have the status say which pressures there are; at once where they are others than before."""
+        if self._pressures is not None and pressures.keys() == self._pressures.keys():
+            return
+        self._pressures = pressures
+        self._status_at = float("-inf")
+        await self._try(self._beat())
+
     async def _try(self, work: Any) -> bool:
         try:
             await work
@@ -96,9 +119,10 @@ class Registration:
         return True
 
     async def _beat(self) -> None:
-        if self._clock.monotonic() - self._status_at >= STATUS_SECONDS:
-            await self._write_status()
-        await self._renew()
+        async with self._turn:
+            if self._clock.monotonic() - self._status_at >= STATUS_SECONDS:
+                await self._write_status()
+            await self._renew()
 
     async def _write_status(self) -> None:
         try:
@@ -134,7 +158,7 @@ class Registration:
         return {
             **old,
             "addresses": [{"type": "InternalIP", "address": facts.address}, {"type": "Hostname", "address": facts.name}],
-            "allocatable": dict(facts.capacity),
+            "allocatable": dict(facts.allocatable),
             "capacity": dict(facts.capacity),
             "conditions": self._conditions(old.get("conditions") or ()),
             "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
@@ -144,14 +168,21 @@ class Registration:
     def _conditions(self, old: Any) -> Any:
         now = self._clock.now()
         beat = clocks.rfc3339(now)
-        for kind, value, reason, message in (
-            ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-            ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-            ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
-            ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
-        ):
+        ready = ("Ready", "True", "KubeletReady", "kubelet is posting ready status")
+        for kind, value, reason, message in (*self._pressure_conditions(old), ready):
             old = conditions.updated(old, conditions.made(kind, value, reason, message, now, lastHeartbeatTime=beat))
         return old
+
+    def _pressure_conditions(self, old: Any) -> Iterator[tuple[str, str, str, str]]:
+        """Until somebody has looked, a daemon before this one may know better."""
+        for kind in pressure.CALM:
+            known = conditions.find(old, kind) if self._pressures is None else None
+            if known is not None:
+                yield kind, known["status"], known["reason"], known["message"]
+            elif self._pressures is not None and kind in self._pressures:
+                yield kind, "True", pressure.PRESSED[kind][0], self._pressures[kind]
+            else:
+                yield kind, "False", *pressure.CALM[kind]
 
     async def _renew(self) -> None:
         now = clocks.rfc3339_micro(self._clock.now())

@@ -16,22 +16,23 @@ from reconciler.node.runtimes import types
 CREATING, INITIALIZING = "ContainerCreating", "PodInitializing"
 LOST = "ContainerStatusUnknown"
 LOST_MESSAGE = "The container could not be located when the pod was terminated"
+DISRUPTION = "DisruptionTarget"
 OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
 
 Status = dict[str, Any]
 
 
 def of_pod(
-    pod: meta.Obj, obs: observed.Pod, node: observed.Node, now: float, doom: tuple[str, str] | None = None, *, over: bool = False
+    pod: meta.Obj, obs: observed.Pod, node: observed.Node, now: float, doom: observed.Doom | None = None, *, over: bool = False
 ) -> Status:
-    """The fields of status that are the node's. `doom` (reason, message) fails it; `over`: nothing runs or will."""
+    """The fields of status that are the node's. `doom` fails it; `over`: nothing runs or will."""
     waiting_for_init = not is_initialized(pod, obs)
     init = [container_status(pod, one, obs, node, now, INITIALIZING, init=True, over=over) for one in pods.init_containers(pod)]
     reason = INITIALIZING if init and waiting_for_init else CREATING
     main = [container_status(pod, one, obs, node, now, reason, over=over) for one in pods.containers(pod)]
     status: Status = {"phase": phase(pod, init, main, doomed=doom is not None, over=over)}
     if doom is not None and status["phase"] == "Failed":
-        status |= {"reason": doom[0], "message": doom[1]}
+        status |= {"reason": doom.reason, "message": doom.message}
     status["startTime"] = meta.status(pod).get("startTime") or clock.rfc3339(now)
     status |= {"hostIP": node.address, "hostIPs": [{"ip": node.address}]}
     ip = obs.ip or (pods.ip(pod) if status["phase"] in ("Succeeded", "Failed") else "")
@@ -43,6 +44,8 @@ def of_pod(
     if meta.generation(pod):
         status["observedGeneration"] = meta.generation(pod)
     status["conditions"] = _conditions(pod, status, obs, now)
+    if doom is not None and doom.is_disruption and status["phase"] == "Failed":
+        status["conditions"] = _disrupted(pod, status["conditions"], doom, now)
     return status
 
 
@@ -276,6 +279,12 @@ def _conditions(pod: meta.Obj, status: Status, obs: observed.Pod, now: float) ->
     old = {one["type"]: one for one in meta.status(pod).get("conditions") or ()}
     mine = [_condition(old.get(kind), kind, value, reason, message, meta.generation(pod), now) for kind, value, reason, message in wanted]
     return mine + [dict(one) for kind, one in old.items() if kind not in OWN_CONDITIONS]
+
+
+def _disrupted(pod: meta.Obj, conditions: list[dict[str, Any]], doom: observed.Doom, now: float) -> list[dict[str, Any]]:
+    old = next((one for one in conditions if one["type"] == DISRUPTION), None)
+    told = _condition(old, DISRUPTION, True, "TerminationByKubelet", doom.message, meta.generation(pod), now)
+    return [told, *(one for one in conditions if one is not old)]
 
 
 def _initialized(pod: meta.Obj, status: Status, obs: observed.Pod, ended: str | None) -> tuple[bool, str, str]:

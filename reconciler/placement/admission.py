@@ -6,7 +6,8 @@ The scheduler's columns give the same answers for many nodes at once; the hypoth
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from reconciler.model import meta
+from reconciler.kinds import pod as pods
+from reconciler.model import conditions, meta
 from reconciler.placement import affinity, ports, requests, taints
 
 
@@ -14,7 +15,7 @@ from reconciler.placement import affinity, ports, requests, taints
 class Refusal:
     """Why a node fails a pod, in kubelet's words."""
 
-    reason: str  # OutOfcpu, OutOfpods, NodeAffinity, NodePorts, TaintToleration, ...
+    reason: str  # Evicted, OutOfcpu, OutOfpods, NodeAffinity, NodePorts, TaintToleration, ...
     message: str  # as its Event says it; the status puts "Pod was rejected: " before
 
 
@@ -24,6 +25,10 @@ class Share:
 
     amounts: Mapping[str, int]
     ports: tuple[ports.HostPort, ...]
+
+
+PRESSURES = ("DiskPressure", "MemoryPressure", "PIDPressure")
+MEMORY_TAINT = taints.Taint("node.kubernetes.io/memory-pressure", "", taints.NO_SCHEDULE)
 
 
 def share(pod: meta.Obj) -> Share:
@@ -54,6 +59,9 @@ def matches_node(pod: meta.Obj, node: meta.Obj) -> bool:
 
 def refusal(pod: meta.Obj, node: meta.Obj, others: Iterable[Share]) -> Refusal | None:
     """The first reason by kubelet's order; None if the node can run `pod` beside `others`, of the pods on it that have not ended."""
+    pressed = _pressed(pod, node)
+    if pressed is not None:
+        return pressed
     others = list(others)
     short = _short(pod, node, others)
     if short is not None:
@@ -66,6 +74,18 @@ def refusal(pod: meta.Obj, node: meta.Obj, others: Iterable[Share]) -> Refusal |
     if taints.untolerated(taints.of_node(node), taints.of_pod(pod), (taints.NO_EXECUTE,)) is not None:
         return _failed("TaintToleration", "node(s) had untolerated taint(s)")
     return None
+
+
+def _pressed(pod: meta.Obj, node: meta.Obj) -> Refusal | None:
+    """A node that is short of something takes no more, but critical pods; for memory only BestEffort ones stay out."""
+    found = meta.status(node).get("conditions") or ()
+    true = [one for one in PRESSURES if conditions.is_true(found, one)]
+    if not true or pods.is_critical(pod):
+        return None
+    may_cope = pods.qos_class(pod) != "BestEffort" or taints.is_tolerated(MEMORY_TAINT, taints.of_pod(pod))
+    if true == ["MemoryPressure"] and may_cope:
+        return None
+    return Refusal("Evicted", f"The node had condition: [{' '.join(true)}]. ")
 
 
 def _failed(predicate: str, words: str) -> Refusal:

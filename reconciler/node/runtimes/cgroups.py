@@ -139,6 +139,7 @@ def _v2_usage(folder: str) -> types.Usage:
         memory_swap_bytes=_number(folder, "memory.swap.current"),
         read_bytes=_sum(io, "rbytes="),
         write_bytes=_sum(io, "wbytes="),
+        processes=_number(folder, "pids.current"),
     )
 
 
@@ -155,6 +156,7 @@ def _v1_usage(groups: Mapping[str, str]) -> types.Usage:
         memory_rss_bytes=memory.get("total_rss"),
         memory_cache_bytes=memory.get("total_cache"),
         memory_swap_bytes=memory.get("total_swap"),
+        processes=_number(groups["pids"], "pids.current") if "pids" in groups else None,
     )
 
 

@@ -50,6 +50,10 @@ def log_path(sandbox: types.SandboxSpec, name: str, attempt: int) -> Path:
     return sandbox.log_dir / name / f"{attempt}.log"
 
 
+def layer_path(around: Surroundings, uid: str, name: str, attempt: int) -> Path:
+    return around.layers_dir / uid / f"{name}-{attempt}"
+
+
 def specification(around: Surroundings, sandbox: types.SandboxSpec, spec: types.ContainerSpec, image: images.Image) -> dict[str, Any]:
     argv = list(spec.command or image.entrypoint) + list(spec.args or (() if spec.command else image.command))
     if not argv:
@@ -148,7 +152,7 @@ def _identity(mode: Mode, security: types.Security, held: frozenset[str], image:
 
 def _files(around: Surroundings, sandbox: types.SandboxSpec, spec: types.ContainerSpec, image: images.Image) -> dict[str, Any]:
     privileged = spec.security.privileged
-    folder = around.layers_dir / sandbox.uid / f"{spec.name}-{spec.attempt}"
+    folder = layer_path(around, sandbox.uid, spec.name, spec.attempt)
     kernel = rootfs.kernel_mounts(own_network=not sandbox.host_network, read_only_sys=not privileged, owns_ipc=not sandbox.host_ipc)
     volumes = sorted(spec.mounts, key=lambda mount: mount.target.count("/"))
     targets = {os.path.normpath(mount.target) for mount in volumes}

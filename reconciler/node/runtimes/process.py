@@ -199,6 +199,9 @@ class ProcessRuntime:
         spec = self._specs.get(uid)
         return launch.log_path(spec, name, attempt) if spec is not None else None
 
+    def layer_path(self, uid: str, name: str, attempt: int) -> Path | None:
+        return launch.layer_path(self._around, uid, name, attempt) if self._around is not None else None
+
     # The keeper and its shims
 
     def _running(self, uid: str, name: str) -> types.Container:

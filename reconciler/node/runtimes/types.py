@@ -157,6 +157,7 @@ class Usage:
     memory_swap_bytes: int | None = None
     read_bytes: int | None = None
     write_bytes: int | None = None
+    processes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,6 +253,9 @@ class Runtime(Protocol):
 
     def log_path(self, uid: str, name: str, attempt: int) -> Path | None:
         """Where the attempt's log is, None for a pod that is not known."""
+
+    def layer_path(self, uid: str, name: str, attempt: int) -> Path | None:
+        """Where the attempt's changes to its root are, None where there is no such place."""
 
     async def usage(self, uid: str) -> Mapping[str, Usage]:
         """Per container name."""

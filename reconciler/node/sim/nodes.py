@@ -5,16 +5,12 @@ from typing import Any
 
 from reconciler.kit import clock as clocks
 from reconciler.model import meta, plan
+from reconciler.node.eviction import plan as pressure
 
 LEASE_NAMESPACE = "kube-node-lease"
 LEASES = "leases.coordination.k8s.io"
 LEASE_SECONDS = 40
 CAPACITY: Mapping[str, str] = {"cpu": "16", "memory": "64Gi", "pods": "110", "ephemeral-storage": "200Gi"}
-NO_PRESSURE = (
-    ("MemoryPressure", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-    ("DiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-    ("PIDPressure", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
-)
 
 
 def name_of(number: int) -> str:
@@ -41,7 +37,7 @@ def status_write(node: meta.Obj, now: float) -> plan.Patch | None:
     if ready is None or ready.get("status") != "True":
         at = clocks.rfc3339(now)
         fresh = [_condition("Ready", "True", "KubeletReady", "simulated node is ready", at)]
-        fresh += [_condition(kind, "False", reason, message, at) for kind, reason, message in NO_PRESSURE]
+        fresh += [_condition(kind, "False", reason, message, at) for kind, (reason, message) in pressure.CALM.items()]
         ours = {one["type"] for one in fresh}
         missing["conditions"] = [*(one for one in conditions if one.get("type") not in ours), *fresh]
     if not missing:

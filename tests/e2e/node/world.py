@@ -15,6 +15,7 @@ from reconciler.loop import cache as caches
 from reconciler.loop import events, perform
 from reconciler.model import errors, meta, plan
 from reconciler.node import agent
+from reconciler.node.eviction import thresholds
 from reconciler.node.keeper import launch
 from reconciler.node.runtimes import process, types
 from tests.unit.api.memory import MemoryJournal
@@ -27,12 +28,13 @@ NODE = "node-1"
 class World:
     """`api` outlives `start` and `stop`, which are those of the node's daemon."""
 
-    def __init__(self, folder: pathlib.Path, **settings: Any) -> None:
+    def __init__(self, folder: pathlib.Path, eviction: thresholds.Settings = thresholds.NEVER, **settings: Any) -> None:
         self.clock = clocks.SystemClock()
         self.api = apiserver.ApiServer(MemoryJournal(), kinds.builtin(), self.clock)
         self.client = self.api.client("test")
         self.folder = folder
         self.run_dir = folder / "run"
+        self.eviction = eviction
         self._settings = process.Settings(run_dir=self.run_dir, data_dir=folder / "data", **settings)
         self.network: types.Network = types.HostNetwork("127.0.0.1")
         self._tasks = tasks.Tasks()
@@ -44,7 +46,14 @@ class World:
         recorder = events.Recorder(self.client, self.clock)
         performers = perform.performers(self.client, self.clock, recorder.perform)
         self.runtime = process.ProcessRuntime(self._settings)
-        config = agent.Config(name=NODE, address="127.0.0.1", data_dir=self._settings.data_dir, log_root=self.folder / "logs", direct=False)
+        config = agent.Config(
+            name=NODE,
+            address="127.0.0.1",
+            data_dir=self._settings.data_dir,
+            log_root=self.folder / "logs",
+            direct=False,
+            eviction=self.eviction,
+        )
         self.agent = agent.NodeAgent(self.client, self.cache, self.clock, self.runtime, self.network, config, performers)
         work = ((self.cache.run(), "cache"), (recorder.run(), "events"), (self.agent.run(), "node"))
         self._running = [self._tasks.start(one, name) for one, name in work]
