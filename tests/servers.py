@@ -60,10 +60,18 @@ class Server:
         return self.process.wait(20)
 
 
+def settings(path: pathlib.Path, **given: Any) -> pathlib.Path:
+    """A configuration file; by default no pod is evicted, however full the disk of this machine is."""
+    path.write_text(json.dumps({"evictionHard": {}, **given}))
+    return path
+
+
 def start(folder: pathlib.Path, data_dir: pathlib.Path, *words: str, env: dict[str, str] | None = None) -> Server:
     """`reconciler up`, returned once it says that it is ready."""
     data_dir.mkdir(parents=True, exist_ok=True)
     output = data_dir.parent / f"{data_dir.name}.log"
+    if "--config" not in words:
+        words = *words, "--config", str(settings(data_dir.parent / f"{data_dir.name}.yaml"))
     command = [sys.executable, "-m", "reconciler", "up", str(folder), "--data-dir", str(data_dir)]
     command += ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", *words]
     with output.open("a") as stream:

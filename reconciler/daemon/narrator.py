@@ -54,8 +54,15 @@ def _is_of_every_cluster(kind: Kind, obj: meta.Obj) -> bool:
 
 
 def _node_line(label: str, old: meta.Obj, new: meta.Obj) -> str | None:
-    before, after = ((node.condition(one, "Ready") or meta.EMPTY).get("status") == "True" for one in (old, new))
-    return None if before == after else f"~ {label}: {'ready' if after else 'not ready'}"
+    before, after = (_node_words(one) for one in (old, new))
+    return None if before.keys() == after.keys() else f"~ {label}: {'; '.join(after.values())}"
+
+
+def _node_words(obj: meta.Obj) -> dict[str, str]:
+    """Whether it is ready, and what it is short of."""
+    true = {one["type"]: str(one.get("message")) for one in meta.status(obj).get("conditions") or () if one.get("status") == "True"}
+    ready = {"Ready": "ready"} if "Ready" in true else {"": "not ready"}
+    return ready | {kind: message for kind, message in true.items() if kind in node.PRESSURES}
 
 
 def _pod_line(label: str, old: meta.Obj, new: meta.Obj) -> str | None:
@@ -70,6 +77,8 @@ def _pod_state(obj: meta.Obj) -> str:
     waiting = next((reason for status in statuses if (reason := ((status.get("state") or {}).get("waiting") or {}).get("reason"))), "")
     restarts = sum(int(status.get("restartCount", 0)) for status in statuses)
     words = [str(meta.status(obj).get("phase") or "Pending")]
+    if meta.status(obj).get("reason"):
+        words.append(f"{meta.status(obj)['reason']}: {str(meta.status(obj).get('message') or '').strip()}")
     if waiting and waiting not in ("ContainerCreating", "PodInitializing"):
         words.append(waiting)
     if pod.is_ready(obj):

@@ -17,6 +17,7 @@ LEASE_NAMESPACE = "kube-node-lease"
 UNSCHEDULABLE_TAINT = "node.kubernetes.io/unschedulable"
 NOT_READY_TAINT = "node.kubernetes.io/not-ready"
 UNREACHABLE_TAINT = "node.kubernetes.io/unreachable"
+PRESSURES = ("DiskPressure", "MemoryPressure", "PIDPressure")  # conditions that are true where a node is short of something
 
 
 def condition(node: meta.Obj, type: str) -> Mapping[str, Any] | None:
@@ -138,9 +139,10 @@ def health(node: meta.Obj) -> Health:
     found = condition(node, "Ready")
     if found is None:
         return Health("Unknown", "no node agent has reported yet")
-    if found.get("status") == "True":
-        return Health("Healthy")
-    return Health("Degraded", str(found.get("message") or "it is not ready"))
+    if found.get("status") != "True":
+        return Health("Degraded", str(found.get("message") or "it is not ready"))
+    pressed = next((one for kind in PRESSURES if (one := condition(node, kind)) is not None and one.get("status") == "True"), None)
+    return Health("Healthy") if pressed is None else Health("Degraded", str(pressed.get("message") or pressed["type"]))
 
 
 def is_measurement(old: meta.Obj | None, new: meta.Obj) -> bool:

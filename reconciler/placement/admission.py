@@ -6,6 +6,7 @@ The scheduler's columns give the same answers for many nodes at once; the hypoth
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from reconciler.kinds import node as nodes
 from reconciler.kinds import pod as pods
 from reconciler.model import conditions, meta
 from reconciler.placement import affinity, ports, requests, taints
@@ -27,7 +28,6 @@ class Share:
     ports: tuple[ports.HostPort, ...]
 
 
-PRESSURES = ("DiskPressure", "MemoryPressure", "PIDPressure")
 MEMORY_TAINT = taints.Taint("node.kubernetes.io/memory-pressure", "", taints.NO_SCHEDULE)
 
 
@@ -79,7 +79,7 @@ def refusal(pod: meta.Obj, node: meta.Obj, others: Iterable[Share]) -> Refusal |
 def _pressed(pod: meta.Obj, node: meta.Obj) -> Refusal | None:
     """A node that is short of something takes no more, but critical pods; for memory only BestEffort ones stay out."""
     found = meta.status(node).get("conditions") or ()
-    true = [one for one in PRESSURES if conditions.is_true(found, one)]
+    true = [one for one in nodes.PRESSURES if conditions.is_true(found, one)]
     if not true or pods.is_critical(pod):
         return None
     may_cope = pods.qos_class(pod) != "BestEffort" or taints.is_tolerated(MEMORY_TAINT, taints.of_pod(pod))

@@ -114,8 +114,7 @@ class Kubectl:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
-    config = tmp_path_factory.mktemp("clients") / "config.yaml"
-    config.write_text(json.dumps({"serviceRange": "10.99.0.0/16", "podRange": "10.247.0.0/16"}))
+    config = servers.settings(tmp_path_factory.mktemp("clients") / "config.yaml", serviceRange="10.99.0.0/16", podRange="10.247.0.0/16")
     with servers.running("--config", str(config)) as made:
         yield made
 

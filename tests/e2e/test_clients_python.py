@@ -3,7 +3,6 @@
 Each runs as a program of its own, as its users run it.
 """
 
-import json
 import os
 import pathlib
 import re
@@ -133,8 +132,7 @@ def greet(spec, namespace, name, body, patch, **_):
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
-    config = tmp_path_factory.mktemp("clients") / "config.yaml"
-    config.write_text(json.dumps({"serviceRange": "10.94.0.0/16", "podRange": "10.242.0.0/16"}))
+    config = servers.settings(tmp_path_factory.mktemp("clients") / "config.yaml", serviceRange="10.94.0.0/16", podRange="10.242.0.0/16")
     with servers.running("--config", str(config)) as made:
         made.kubectl("apply", "-f", "-", stdin=POD)
         servers.eventually(lambda: '"ready":true' in re.sub(r"\s", "", made.kubectl("get", "pod", "shell", "-o", "json")), PATIENCE_SECONDS)

@@ -36,6 +36,7 @@ EXPECTED = {
         "kubelet_runtime_operations_duration_seconds_bucket",
         'kubelet_volume_stats_capacity_bytes{namespace="default",persistentvolumeclaim="data"}',
         "kubelet_volume_stats_available_bytes",
+        'kubelet_evictions{eviction_signal="nodefs.available"} 0.0',
         "kubelet_volume_stats_used_bytes",
         "prober_probe_total{",
     ),

@@ -1,6 +1,5 @@
 """Services and names, as pods and the node see them, in each way in which pods can be isolated."""
 
-import json
 import os
 import pathlib
 import subprocess
@@ -67,9 +66,7 @@ spec:
 
 
 def config(top: pathlib.Path, isolation: str) -> pathlib.Path:
-    path = top / "config.yaml"
-    path.write_text(json.dumps({"isolation": isolation, "serviceRange": "10.97.0.0/16", "podRange": "10.245.0.0/16"}))
-    return path
+    return servers.settings(top / "config.yaml", isolation=isolation, serviceRange="10.97.0.0/16", podRange="10.245.0.0/16")
 
 
 def fetched(address: str, port: int) -> str:

@@ -76,8 +76,7 @@ def left(settings: config.Config, uids: list[str]) -> dict[str, str]:
 def test_down_after_everything_was_killed(cluster: Cluster, tmp_path: pathlib.Path, isolation: str) -> None:
     if isolation == "root" and os.geteuid() != 0:
         pytest.skip("pods with addresses of their own need root")
-    file = tmp_path / "config.yaml"
-    file.write_text(f"isolation: {isolation}\nserviceRange: 10.98.0.0/16\npodRange: 10.246.0.0/16\n")
+    file = servers.settings(tmp_path / "config.yaml", isolation=isolation, serviceRange="10.98.0.0/16", podRange="10.246.0.0/16")
     settings = config.load(file, {"data_dir": cluster.data_dir})
     mount = tmp_path / "fast"
     replicas = 1 if isolation == "plain" else 2  # where nothing is mounted, a second volume has no place of its own
@@ -124,8 +123,7 @@ def test_a_stop_gives_containers_their_grace(cluster: Cluster, tmp_path: pathlib
 
 def test_what_a_reboot_leaves_goes_with_the_pod(cluster: Cluster, tmp_path: pathlib.Path) -> None:
     """Where nothing is mounted, links stand in for volumes: they are on the disk, and what the keeper knew is not."""
-    file = tmp_path / "config.yaml"
-    file.write_text("isolation: plain\n")
+    file = servers.settings(tmp_path / "config.yaml", isolation="plain")
     settings = config.load(file, {"data_dir": cluster.data_dir})
     mount = tmp_path / "new" / "fast"
     cluster.write("a.yaml", MANIFESTS.format(replicas=1, mount=mount))

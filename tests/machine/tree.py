@@ -41,7 +41,7 @@ WantedBy=multi-user.target
 FILES = {
     "usr/bin/reconciler": COMMAND,
     "etc/hostname": "trial\n",
-    "etc/reconciler/config.yaml": "folder: /srv/cluster\ndataDir: /var/lib/reconciler\npodPidsLimit: 200\n",
+    "etc/reconciler/config.yaml": "folder: /srv/cluster\ndataDir: /var/lib/reconciler\npodPidsLimit: 200\nevictionHard: {}\n",
     "etc/systemd/system/trial.service": TRIAL,
     "etc/systemd/system/uplink.service": UPLINK,
 }

@@ -7,9 +7,11 @@ and end after MAX_ENTRIES, so that what is larger still counts as at least so mu
 """
 
 import asyncio
+import itertools
 import os
+import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from reconciler.model import meta
@@ -83,32 +85,43 @@ class Meter:
 
 def size(folder: Path) -> choice.Space:
     """What is below a folder; what cannot be read counts nothing."""
+    blocks = inodes = 0
+    linked: set[int] = set()  # files with several names
+    for status in itertools.islice(_below(folder), MAX_ENTRIES):
+        if status.st_ino in linked:
+            continue
+        inodes += 1
+        if not stat.S_ISDIR(status.st_mode):
+            blocks += status.st_blocks
+            if status.st_nlink > 1:
+                linked.add(status.st_ino)
+    return choice.Space(blocks * _BLOCK_BYTES, inodes)
+
+
+def _below(folder: Path) -> Iterator[os.stat_result]:
     try:
         device = folder.lstat().st_dev
     except OSError:
-        return choice.Space()
-    blocks = entries = 0
-    linked: set[int] = set()  # files with several names
+        return
     waiting = [str(folder)]
-    while waiting and entries < MAX_ENTRIES:
+    while waiting:
         try:
             with os.scandir(waiting.pop()) as found:
                 for entry in found:
-                    status = entry.stat(follow_symlinks=False)
-                    if status.st_dev != device or status.st_ino in linked:
-                        continue
-                    entries += 1
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
-                        continue
-                    blocks += status.st_blocks
-                    if status.st_nlink > 1:
-                        linked.add(status.st_ino)
-                    if entries >= MAX_ENTRIES:
-                        break
+                    status = _status(entry)
+                    if status is not None and status.st_dev == device:
+                        if stat.S_ISDIR(status.st_mode):
+                            waiting.append(entry.path)
+                        yield status
         except OSError:
-            continue  # it went, or nobody may look
-    return choice.Space(blocks * _BLOCK_BYTES, entries)
+            continue  # nobody may look
+
+
+def _status(entry: "os.DirEntry[str]") -> os.stat_result | None:
+    try:
+        return entry.stat(follow_symlinks=False)
+    except OSError:
+        return None  # it went meanwhile
 
 
 def _sum(parts: list[choice.Space]) -> choice.Space:

@@ -61,10 +61,12 @@ class Machine:
         self.api = load.Api(self.data_dir / "api.sock")
         for name in ("data", "repo", "flag"):
             (folder / name).mkdir()
+        self.settings = servers.settings(folder / "config.yaml")
         self.process = self.launch()
 
     def launch(self) -> "subprocess.Popen[bytes]":
         words = ["--data-dir", str(self.data_dir), "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
+        words += ["--config", str(self.settings)]
         with (self.folder / "daemon.log").open("ab") as log:
             return subprocess.Popen([sys.executable, "-m", "reconciler", "up", str(self.folder / "repo"), *words], stdout=log, stderr=log)
 

@@ -46,6 +46,14 @@ def test_the_command_line_wins(tmp_path: pathlib.Path) -> None:
         ("dataDir: /a\n---\nnodes: 1\n", ":2: a second document of settings"),
         ("dataDir: [\n", ":2: "),
         ("- a\n", ":1: want a mapping"),
+        ("dataDir: /a\npodPidsLimit: -1\n", ":2: podPidsLimit: Input should be greater"),
+        ("dataDir: /a\nevictionHard:\n  memory.free: 1Gi\n", ":3: evictionHard.memory.free: Value error, unsupported eviction signal"),
+        ("dataDir: /a\nevictionHard:\n  memory.available: 1Gx\n", ":3: evictionHard.memory.available: Value error, "),
+        (
+            "dataDir: /a\nevictionSoft: {memory.available: 1Gi}\n",
+            ":1: evictionSoftGracePeriod: Value error, grace period must be specified",
+        ),
+        ("dataDir: /a\nevictionPressureTransitionPeriod: soon\n", ":2: evictionPressureTransitionPeriod: Value error, "),
     ],
 )
 def test_a_bad_setting_has_its_line(tmp_path: pathlib.Path, text: str, message: str) -> None:

@@ -52,6 +52,18 @@ def test_nodes_by_whether_they_are_ready() -> None:
     assert said("nodes", node("True"), node("True", zone="b")) is None
 
 
+def test_a_node_that_is_short_of_something_says_of_what() -> None:
+    short = {"type": "DiskPressure", "status": "True", "message": "kubelet has disk pressure: a figure"}
+    full = {**node("True"), "status": {"conditions": [*node("True")["status"]["conditions"], short]}}
+    assert said("nodes", node("True"), full) == "~ node n: ready; kubelet has disk pressure: a figure"
+    assert said("nodes", full, node("True")) == "~ node n: ready"
+
+
+def test_a_pod_that_was_evicted_says_why() -> None:
+    evicted = obj(status={"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory. "})
+    assert said("pods", pod("Running"), evicted) == "~ pod default/a: Failed, Evicted: The node was low on resource: memory."
+
+
 @pytest.mark.parametrize(
     ("kind", "new"),
     [

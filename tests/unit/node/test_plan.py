@@ -152,6 +152,29 @@ def test_the_active_deadline() -> None:
     assert done.actions[0].patch["status"]["reason"] == "DeadlineExceeded"  # type: ignore[attr-defined]
 
 
+def test_an_evicted_pod_ends_within_what_it_is_given_and_leaves_nothing() -> None:
+    obj = pod(terminationGracePeriodSeconds=30)
+    doom = observed.Doom(reason="Evicted", message="why", grace_seconds=1.0, is_disruption=True)
+    ending = planned(obj, seen(container(), doom=doom))
+    assert [a.deadline for a in ending.actions if isinstance(a, decisions.StopContainer)] == [NOW + 1]
+    assert ending.actions[0].patch["status"]["phase"] != "Failed"  # type: ignore[attr-defined]
+    ended = planned(obj, seen(container(state="exited", exit_code=137), doom=doom))
+    assert acts(ended) == ["Patch web", "RemovePod"]
+    status = ended.actions[0].patch["status"]  # type: ignore[attr-defined]
+    assert (status["phase"], status["reason"], status["message"]) == ("Failed", "Evicted", "why")
+    target = status["conditions"][0]
+    assert (target["type"], target["status"], target["reason"]) == ("DisruptionTarget", "True", "TerminationByKubelet")
+    told = {**obj, "status": status}
+    assert acts(planned(told, seen(container(state="exited", exit_code=137)))) == ["RemovePod"], "also after a restart of the daemon"
+    assert planned(told, observed.NOTHING) == plan.NOTHING
+
+
+def test_what_a_pod_asks_for_to_end_in_is_never_made_longer() -> None:
+    doom = observed.Doom(reason="Evicted", message="why", grace_seconds=60.0)
+    ending = planned(pod(terminationGracePeriodSeconds=5), seen(container(), doom=doom))
+    assert [a.deadline for a in ending.actions if isinstance(a, decisions.StopContainer)] == [NOW + 5]
+
+
 def test_a_lost_sandbox_is_replaced() -> None:
     lost = seen(container(state="unknown", exit_code=137), ready=False)
     assert "StartSandbox" in acts(planned(pod(), lost))

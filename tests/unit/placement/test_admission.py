@@ -50,6 +50,33 @@ def test_resources_that_the_node_never_had_are_no_reason() -> None:
     assert admission.refusal(wanted, NODE, []) is None
 
 
+COPES = {"tolerations": [{"key": "node.kubernetes.io/memory-pressure", "operator": "Exists"}]}
+BEST_EFFORT: dict[str, Any] = {"containers": [{"name": "c"}]}
+
+
+@pytest.mark.parametrize(
+    ("pressures", "spec", "message"),
+    [
+        (["MemoryPressure"], BEST_EFFORT, "The node had condition: [MemoryPressure]. "),
+        (["MemoryPressure"], {}, None),
+        (["MemoryPressure"], BEST_EFFORT | COPES, None),
+        (["MemoryPressure"], BEST_EFFORT | {"priority": 2_000_000_000}, None),
+        (["DiskPressure"], {}, "The node had condition: [DiskPressure]. "),
+        (["MemoryPressure", "DiskPressure"], COPES, "The node had condition: [DiskPressure MemoryPressure]. "),
+        (["PIDPressure"], {}, "The node had condition: [PIDPressure]. "),
+        (["PIDPressure"], {"priority": 2_000_000_000}, None),
+    ],
+)
+def test_a_node_under_pressure(pressures: list[str], spec: dict[str, Any], message: str | None) -> None:
+    conditions = [
+        {"type": one, "status": "True" if one in pressures else "False"} for one in ("MemoryPressure", "DiskPressure", "PIDPressure")
+    ]
+    node = {**NODE, "status": {**NODE["status"], "conditions": conditions}}
+    found = admission.refusal(pod(**spec), node, [])
+    assert (found.message if found is not None else None) == message
+    assert found is None or found.reason == "Evicted"
+
+
 @pytest.mark.parametrize(
     ("effect", "wanted", "stays"), [("NoSchedule", False, True), ("NoExecute", False, False), ("PreferNoSchedule", True, True)]
 )
