@@ -110,7 +110,7 @@ def _message(chosen: Candidate, resource: str, due: Sequence[thresholds.Threshol
         least, available = (plan.shown(met.signal, units) for units in (met.amount.of(seen.capacity), seen.available))
         text += f"Threshold quantity: {least}, available: {available}. "
     text += "".join(_blamed(chosen, resource))
-    return text if met is None else f"{text}The configuration has {met.setting}. "
+    return text if met is None else f"{text}The configuration file sets {met.setting}. "
 
 
 def _blamed(chosen: Candidate, resource: str) -> Iterator[str]:

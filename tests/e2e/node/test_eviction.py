@@ -50,7 +50,7 @@ async def test_the_pod_of_least_priority_goes_first(tmp_path: pathlib.Path) -> N
         assert greedy["message"].startswith("The node was low on resource: memory. Threshold quantity: ")
         assert "Container main was using " in greedy["message"]
         assert (
-            "request is 0, has larger consumption of memory. The configuration has evictionHard[memory.available]: 99.99%"
+            "request is 0, has larger consumption of memory. The configuration file sets evictionHard[memory.available]: 99.99%"
             in greedy["message"]
         )
         target = next(one for one in greedy["conditions"] if one["type"] == "DisruptionTarget")
