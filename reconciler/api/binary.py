@@ -20,8 +20,8 @@ MEDIA = "application/vnd.kubernetes.protobuf"
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _PARTIAL = "io.k8s.apimachinery.pkg.apis.meta.{version}.PartialObjectMetadata"
 _SHAPES = {  # beside the definitions, which hold no answers of this kind; the versions number the list differently
-    "v1": {"metadata": "1 = metav1.ListMeta", "items": "2 = []PartialObjectMetadata"},
-    "v1beta1": {"items": "1 = []PartialObjectMetadata", "metadata": "2 - metav1.ListMeta"},
+    "v1": {"metadata": "ListMeta:1 = metav1.ListMeta", "items": "Items:2 = []PartialObjectMetadata"},
+    "v1beta1": {"items": "Items:1 = []PartialObjectMetadata", "metadata": "ListMeta:2 - metav1.ListMeta"},
 }
 
 
@@ -33,7 +33,7 @@ def _schemas() -> Schemas:
         known[name] = {"type": "object", "properties": {"metadata": _reference(f"{_META}ObjectMeta")}}
         items = {"type": "array", "items": _reference(name)}
         known[f"{name}List"] = {"type": "object", "properties": {"metadata": _reference(f"{_META}ListMeta"), "items": items}}
-        shapes |= {name: {"metadata": "1 = metav1.ObjectMeta"}, f"{name}List": of_list}
+        shapes |= {name: {"metadata": "ObjectMeta:1 = metav1.ObjectMeta"}, f"{name}List": of_list}
     return Schemas(known, shapes)
 
 

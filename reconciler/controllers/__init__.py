@@ -14,6 +14,8 @@ from reconciler.controllers import measures, signing
 from reconciler.model import plan
 from reconciler.model.schema import Schemas
 
+NO_SCHEMAS = Schemas({})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
@@ -25,7 +27,7 @@ class Facts:
     pod_range: str = ""  # what nodes without one get addresses for their pods from
     load_balancer_pool: tuple[str, ...] = ()  # addresses for Services of type LoadBalancer; none: they get none here
     certificates: signing.Office | None = None  # None: requests are neither approved nor signed
-    schemas: Schemas | None = None  # of the kinds; None: the types that policies' expressions name are not checked
+    schemas: Schemas = NO_SCHEMAS  # of the kinds; without them no template is hashed, and the types of policies are not checked
     autoscaling: measures.Memories = field(default_factory=dict)  # kept by whoever performs measures.Measure
 
 

@@ -24,11 +24,11 @@ KINDS_MOST = 10
 NAME = "validatingadmissionpolicy-status-controller"
 
 
-def planned(schemas: Schemas | None, view: View, key: meta.Key, now: float) -> plan.Plan:
+def planned(schemas: Schemas, view: View, key: meta.Key, now: float) -> plan.Plan:
     policy = view.get(POLICIES, *key)
     if policy is None or meta.is_deleting(policy) or meta.status(policy).get("observedGeneration") == meta.generation(policy):
         return plan.NOTHING
-    found = _warnings(schemas, view.roster, policy) if schemas is not None else []
+    found = _warnings(schemas, view.roster, policy) if schemas.definitions else []
     checking = {"expressionWarnings": found} if found else {}
     status = {**meta.status(policy), "observedGeneration": meta.generation(policy), "typeChecking": checking}
     why = f"{len(found)} of its expressions do not fit" if found else "its expressions fit"

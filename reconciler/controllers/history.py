@@ -3,17 +3,34 @@
 Upstream: pkg/controller/history. Equal templates share one revision; going back gives the old one the highest number.
 """
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from reconciler.controllers import claims
+from reconciler.controllers.templates import Templates
 from reconciler.kinds import workload
-from reconciler.kit import ids
 from reconciler.model import meta, plan
 from reconciler.model.view import View
 
 REVISIONS = "controllerrevisions.apps"
+NAME_MOST = 223  # characters of the owner's name in a revision's
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keeping:
+    """How owners of one kind keep their revisions."""
+
+    kind: str
+    hash_label: str  # on the revision
+    hash: Callable[[meta.Obj, Mapping[str, Any]], str]  # of an owner and the data of its revision
+    templates: Templates
+
+    def hash_of(self, revision: meta.Obj) -> str:
+        return str(meta.labels(revision).get(self.hash_label, ""))
+
+    def are_same(self, left: Mapping[str, Any], right: Mapping[str, Any]) -> bool:
+        return left == right or self.templates.are_same(_template(left), _template(right))
 
 
 def known(view: View, owner: meta.Obj) -> claims.Claims:
@@ -22,17 +39,16 @@ def known(view: View, owner: meta.Obj) -> claims.Claims:
     return claims.Claims(tuple(sorted(found.owned, key=_age)), found.actions)
 
 
-def present(
-    view: View, kind: str, owner: meta.Obj, revisions: Sequence[meta.Obj], hash_label: str
-) -> tuple[meta.Obj, tuple[plan.Action, ...]]:
-    """The revision of the template of an owner of `kind`, and what makes it exist with the highest number."""
+def present(view: View, keeping: Keeping, owner: meta.Obj, revisions: Sequence[meta.Obj]) -> tuple[meta.Obj, tuple[plan.Action, ...]]:
+    """The revision of the owner's template, and what makes it exist with the highest number."""
     data = _data(owner)
     equal = [one for one in revisions if one.get("data") == data]
+    equal = equal or [one for one in revisions if keeping.are_same(one.get("data") or meta.EMPTY, data)]
     if not equal:
-        made = _made(kind, owner, data, _number(revisions[-1]) + 1 if revisions else 1, hash_label)
+        made = _made(keeping, owner, data, _number(revisions[-1]) + 1 if revisions else 1)
         other = view.get(REVISIONS, meta.namespace(owner), meta.name(made))
-        if other is not None and other.get("data") != data:
-            return made, (_collided(kind, owner),)
+        if other is not None and not keeping.are_same(other.get("data") or meta.EMPTY, data):
+            return made, (_collided(keeping.kind, owner),)
         return made, (plan.Create(kind=REVISIONS, body=made, why="its template is new"),)
     newest = equal[-1]
     if newest is revisions[-1]:
@@ -49,12 +65,7 @@ def _collided(kind: str, owner: meta.Obj) -> plan.Action:
 
 def applied(owner: meta.Obj, revision: meta.Obj) -> meta.Obj:
     """The owner with the template of `revision`."""
-    template = ((revision.get("data") or meta.EMPTY).get("spec") or meta.EMPTY).get("template") or meta.EMPTY
-    return meta.put(owner, ("spec", "template"), {name: value for name, value in template.items() if name != "$patch"})
-
-
-def hash_of(revision: meta.Obj, hash_label: str) -> str:
-    return str(meta.labels(revision).get(hash_label, ""))
+    return meta.put(owner, ("spec", "template"), _template(revision.get("data") or meta.EMPTY))
 
 
 def surplus(revisions: Iterable[meta.Obj], live: Iterable[str], limit: int) -> list[plan.Action]:
@@ -82,13 +93,17 @@ def _data(owner: meta.Obj) -> dict[str, Any]:
     return {"spec": {"template": {**workload.template(owner), "$patch": "replace"}}}
 
 
-def _made(kind: str, owner: meta.Obj, data: Mapping[str, Any], number: int, hash_label: str) -> dict[str, Any]:
-    collisions = workload.count(owner, "collisionCount")
-    hash = ids.hash_of(kind, json.dumps(data, sort_keys=True, separators=(",", ":")), collisions)
+def _template(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    template = (data.get("spec") or meta.EMPTY).get("template") or meta.EMPTY
+    return {name: value for name, value in template.items() if name != "$patch"}
+
+
+def _made(keeping: Keeping, owner: meta.Obj, data: Mapping[str, Any], number: int) -> dict[str, Any]:
+    hash = keeping.hash(owner, data)
     metadata: dict[str, Any] = {
-        "name": f"{meta.name(owner)}-{hash}",
+        "name": f"{meta.name(owner)[:NAME_MOST]}-{hash}",
         "namespace": meta.namespace(owner),
-        "labels": {**workload.template_labels(owner), hash_label: hash},
+        "labels": {**workload.template_labels(owner), keeping.hash_label: hash},
         "ownerReferences": [meta.controller_reference(owner)],
     }
     if meta.annotations(owner):

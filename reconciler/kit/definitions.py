@@ -28,7 +28,7 @@ def load() -> Mapping[str, Mapping[str, Any]]:
 
 @cache
 def shapes() -> Mapping[str, Mapping[str, str]]:
-    """Definition name to field to "NUMBER PRESENCE GO_TYPE [EMBEDDED:NUMBER]", as kinds/schema/shapes.py says."""
+    """Definition name to field to "GO_NAME:NUMBER PRESENCE GO_TYPE [EMBEDDED:NUMBER]", as kinds/schema/shapes.py says."""
     loaded: dict[str, dict[str, str]] = orjson.loads((FOLDER / "shapes.json").read_bytes())
     return loaded
 

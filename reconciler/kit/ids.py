@@ -1,7 +1,8 @@
 """Names and identifiers in Kubernetes' forms.
 
-`suffix` and `hash_of` are deterministic, so that a plan computed twice names the same object; a `Source` is for the
-API server alone, which answers generateName and stamps new objects, and may be seeded so that a run can be repeated.
+`suffix` is deterministic, so that a plan computed twice names the same object; so are the hashes, which are Kubernetes'
+own. A `Source` is for the API server alone, which answers generateName and stamps new objects, and may be seeded so that
+a run can be repeated.
 """
 
 import hashlib
@@ -21,9 +22,25 @@ def suffix(*parts: object, length: int = 5) -> str:
     return "".join(letters)
 
 
-def hash_of(*parts: object) -> str:
-    """A ten-character hash for labels such as pod-template-hash."""
-    return suffix(*parts, length=10)
+def fnv32a(data: bytes) -> int:
+    """Go's hash/fnv.New32a."""
+    hash = 2_166_136_261
+    for byte in data:
+        hash = (hash ^ byte) * 16_777_619 & 0xFFFF_FFFF
+    return hash
+
+
+def fnv32(data: bytes) -> int:
+    """Go's hash/fnv.New32, which multiplies first."""
+    hash = 2_166_136_261
+    for byte in data:
+        hash = (hash * 16_777_619 & 0xFFFF_FFFF) ^ byte
+    return hash
+
+
+def encoded(number: int) -> str:
+    """k8s.io/apimachinery/pkg/util/rand.SafeEncodeString of a number's digits: no word can come of it that offends."""
+    return "".join(ALPHABET[ord(digit) % len(ALPHABET)] for digit in str(number))
 
 
 class Source:

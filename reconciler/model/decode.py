@@ -152,7 +152,7 @@ def _fields(node: Node) -> Mapping[str, Field]:
             keeps = presence in "*~" or (presence == "=" and (child.is_int_or_string or child.preserves_unknown or child.type == "string"))
             owner = node.name.rsplit(".", 1)[-1]
             keeps = keeps or f"{owner}.{name}" in DEFAULTED_UNLESS_SENT
-            made[name] = Field(name, owner, presence, _qualified(go_type, package), steps, keeps)
+            made[name] = Field(name, owner, presence, qualified(go_type, package), steps, keeps)
         for name, child in node.fields():
             if name in node.shape:
                 made[name].decode = _lazily(child, made[name].go_type)
@@ -417,7 +417,7 @@ def _go_name(node: Node) -> str:
     return ".".join(node.name.split(".")[-2:])
 
 
-def _qualified(go_type: str, package: str) -> str:
+def qualified(go_type: str, package: str) -> str:
     """A Go type as reflection names it, seen from outside its package."""
     prefix = re.match(r"(?:\[\]|map\[\w+\])*", go_type)
     assert prefix is not None

@@ -6,6 +6,7 @@
 import json
 from typing import Any
 
+_UNSAFE = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
 _ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v", "\\": "\\\\", '"': '\\"'}
 
 
@@ -71,10 +72,8 @@ def marshal(value: Any) -> str:
 
 
 def escaped(text: str) -> str:
-    """JSON text with <, > and & as Go's encoder writes them."""
-    if "<" in text or ">" in text or "&" in text:
-        text = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-    return text
+    """JSON text with what might be taken for HTML or a line's end in JavaScript as Go's encoder writes it."""
+    return text.translate(_UNSAFE) if any(character in text for character in "<>&\u2028\u2029") else text
 
 
 def number(value: float) -> str:

@@ -98,7 +98,7 @@ class Protobuf:
                 inner = " ".join([number, presence, go_type, *outer[1:]])
                 embedded.setdefault(int(outer[0].rpartition(":")[2]), {})[name] = inner
             elif (child := node.field(name)) is not None:
-                own.append(self._field(int(number), name, presence, child, go_type))
+                own.append(self._field(int(number.rpartition(":")[2]), name, presence, child, go_type))
         for outer_number, inner_shape in embedded.items():
             message = Message(tuple(self._fields(node, inner_shape)))
             own.append(Field(outer_number, "", "=", Codec(BYTES, message.write, message.read)))

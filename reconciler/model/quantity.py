@@ -54,6 +54,17 @@ class Quantity:
         return _binary(self.value if self.nano > 0 else self.nano // _NANO)
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """How Go's struct holds a quantity in canonical form: value * 10**scale, or, where that is too large, billionths."""
+
+    value: int
+    scale: int
+    billionths: int | None
+    text: str  # kept only where parsing sees at once that it is canonical
+    format: Format
+
+
 @lru_cache(maxsize=8192)
 def parse(text: str) -> Quantity:
     """Raises ValueError with Kubernetes' own words."""
@@ -69,6 +80,22 @@ def parse(text: str) -> Quantity:
     exact = Fraction(int((whole + fraction) or "0"), 10 ** len(fraction)) * scale * _NANO
     nano = min(-(-exact.numerator // exact.denominator), MAX * _NANO)
     return Quantity(-nano if sign == "-" else nano, form)
+
+
+def held(text: str) -> Held:
+    """Raises ValueError."""
+    nano, text = parse(text).nano, canonical(text)
+    found = _TEXT.fullmatch(text)
+    assert found is not None
+    digits, suffix = found[2], found[4]
+    number, form = int(found[1] + digits), _suffix(suffix)[1]
+    if form == "BinarySI":
+        power, fits = BINARY[suffix], len(digits) <= 14 - 3 * BINARY[suffix]  # about the digits that an int64 leaves
+        value, scale, is_kept = number * 1024**power, 0, number % 8 != 0
+    else:
+        scale = DECIMAL[suffix] if suffix in DECIMAL else int(suffix[1:])
+        value, fits, is_kept = number, len(digits) <= 18, not digits.endswith("000")
+    return Held(value, scale, None, text if is_kept else "", form) if fits else Held(0, 0, nano, "", form)
 
 
 def is_valid(text: str) -> bool:

@@ -22,6 +22,7 @@ from reconciler.loop import driver as drivers
 from reconciler.loop import events, perform
 from reconciler.model import meta, plan
 from reconciler.model.roster import Roster
+from reconciler.model.schema import Schemas
 from tests.unit.api.memory import MemoryJournal
 
 # Of the kinds that are planned here: caches of all kinds would cost most of the time.
@@ -33,7 +34,7 @@ ROOT_CA = "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"
 class ControlPlane:
     """One set of controllers over a client: what one process of two leaders would run."""
 
-    def __init__(self, client: protocol.Client, clock: clocks.Clock, wanted: Iterable[str], load: usage.Source) -> None:
+    def __init__(self, client: protocol.Client, clock: clocks.Clock, wanted: Iterable[str], load: usage.Source, schemas: Schemas) -> None:
         self.cache = caches.Cache(client, clock)
         self.recorder = events.Recorder(client, clock)
         api = perform.Api(client, clock).perform
@@ -42,7 +43,7 @@ class ControlPlane:
         performers |= measured.performers()
         self.driver = drivers.Driver(client, self.cache, clock, {**performers, plan.Emit: self.recorder.perform})
         measured.wakes(self.driver.wake)
-        facts = controllers.Facts(root_ca=ROOT_CA, autoscaling=measured.memories)
+        facts = controllers.Facts(root_ca=ROOT_CA, autoscaling=measured.memories, schemas=schemas)
         for controller in controllers.enabled(controllers.builtin(facts), wanted):
             self.driver.add(controller)
         self._tasks = tasks.Tasks()
@@ -85,7 +86,7 @@ class Cluster:
         self.load = Load(self)
 
     def run(self, wanted: Iterable[str], client: protocol.Client | None = None) -> ControlPlane:
-        plane = ControlPlane(client or self.api.client("kube-controller-manager"), self.clock, wanted, self.load)
+        plane = ControlPlane(client or self.api.client("kube-controller-manager"), self.clock, wanted, self.load, self.api.schemas)
         self.planes.append(plane)
         plane.start()
         return plane

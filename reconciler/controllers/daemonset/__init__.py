@@ -8,10 +8,12 @@ update goes on. `targets.py` knows nodes and pod bodies, `rolling.py` the update
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from reconciler.controllers import claims, history, pods
+from reconciler.controllers import Facts, claims, history, pods
 from reconciler.controllers.daemonset import rolling, targets
+from reconciler.controllers.templates import Templates
 from reconciler.kinds import daemonset, pod, workload
 from reconciler.kit import clock as clocks
 from reconciler.model import errors, meta, plan
@@ -34,16 +36,16 @@ class Work:
     again_at: float | None = None
 
 
-def planned(view: View, key: meta.Key, now: float) -> plan.Plan:
+def planned(keeping: history.Keeping, view: View, key: meta.Key, now: float) -> plan.Plan:
     owner = view.get(SETS, *key)
     if owner is None:
         return plan.NOTHING
     claimed = claims.claim(view, owner, pods.PODS, daemonset.selector(owner))
     known = history.known(view, owner)
-    update, revising = history.present(view, SETS, owner, known.owned, targets.HASH_LABEL)
+    update, revising = history.present(view, keeping, owner, known.owned)
     placed = targets.by_node(claimed.owned)
     fits = targets.fitting(owner, view.by(NODES, NAMESPACE, ""))
-    hash = history.hash_of(update, targets.HASH_LABEL)
+    hash = keeping.hash_of(update)
     work = Work()
     if not meta.is_deleting(owner):
         _manage(owner, fits, placed, work, now)
@@ -57,7 +59,7 @@ def planned(view: View, key: meta.Key, now: float) -> plan.Plan:
         work.emits,
         _performed(view, owner, work, hash, status),
         status,
-        history.surplus(known.owned, _live(known.owned, update, claimed.owned), history.limit(owner)),
+        history.surplus(known.owned, _live(keeping, known.owned, update, claimed.owned), history.limit(owner)),
         again_at=_earliest(work.again_at, targets.next_available(owner, claimed.owned, now)),
         waiting_on=_waiting(owner, counted),
     )
@@ -168,10 +170,10 @@ def _status_update(owner: meta.Obj, status: dict[str, Any]) -> list[plan.Action]
     return [plan.Update(kind=SETS, body=body, subresource="status", why="its pods or the nodes changed")]
 
 
-def _live(revisions: Iterable[meta.Obj], update: meta.Obj, owned: Iterable[meta.Obj]) -> set[str]:
+def _live(keeping: history.Keeping, revisions: Iterable[meta.Obj], update: meta.Obj, owned: Iterable[meta.Obj]) -> set[str]:
     """Names of the revisions that are in use."""
     hashes = {str(meta.labels(one).get(targets.HASH_LABEL, "")) for one in owned}
-    return {meta.name(update), *(meta.name(one) for one in revisions if history.hash_of(one, targets.HASH_LABEL) in hashes)}
+    return {meta.name(update), *(meta.name(one) for one in revisions if keeping.hash_of(one) in hashes)}
 
 
 def _earliest(left: float | None, right: float | None) -> float | None:
@@ -212,15 +214,25 @@ def _looks(node: meta.Obj) -> tuple[Any, ...]:
     return meta.labels(node), meta.spec(node).get("taints"), meta.spec(node).get("unschedulable")
 
 
-CONTROLLER = plan.Controller(
-    name="daemonset-controller",
-    kind=SETS,
-    plan=planned,
-    is_causal=True,
-    follows={
-        pods.PODS: claims.follow(SETS, "DaemonSet", daemonset.selector),
-        NODES: _of_node,
-        history.REVISIONS: plan.owner_key("DaemonSet"),
-    },
-    reads=frozenset({"namespaces"}),
-)
+def of(facts: Facts) -> tuple[plan.Controller, ...]:
+    templates = Templates(facts.schemas)
+    keeping = history.Keeping(
+        kind=SETS,
+        hash_label=targets.HASH_LABEL,
+        hash=lambda owner, _: templates.hash(workload.template(owner), meta.status(owner).get("collisionCount")),
+        templates=templates,
+    )
+    return (
+        plan.Controller(
+            name="daemonset-controller",
+            kind=SETS,
+            plan=partial(planned, keeping),
+            is_causal=True,
+            follows={
+                pods.PODS: claims.follow(SETS, "DaemonSet", daemonset.selector),
+                NODES: _of_node,
+                history.REVISIONS: plan.owner_key("DaemonSet"),
+            },
+            reads=frozenset({"namespaces"}),
+        ),
+    )

@@ -7,21 +7,23 @@ arithmetic of sizes, `progress.py` the status.
 """
 
 from collections.abc import Iterable
+from functools import partial
 
-from reconciler.controllers import claims
+from reconciler.controllers import Facts, claims
 from reconciler.controllers.deployment import progress, revisions, scaling
 from reconciler.controllers.deployment.rollout import DEPLOYMENTS, SETS, Rollout
+from reconciler.controllers.templates import Templates
 from reconciler.kinds import deployment, pod
 from reconciler.model import meta, plan
 from reconciler.model.view import OWNER, View
 
 
-def planned(view: View, key: meta.Key, now: float) -> plan.Plan:
+def planned(templates: Templates, view: View, key: meta.Key, now: float) -> plan.Plan:
     wanted = view.get(DEPLOYMENTS, *key)
     if wanted is None:
         return plan.NOTHING
     claimed = claims.claim(view, wanted, SETS, deployment.selector(wanted))
-    rollout = Rollout(wanted, list(claimed.owned), now)
+    rollout = Rollout(templates, wanted, list(claimed.owned), now)
     if meta.is_deleting(wanted):
         rollout.status = progress.counted(rollout)
     else:
@@ -91,10 +93,13 @@ def _of_gone_pod(view: View, old: meta.Obj | None, new: meta.Obj | None) -> Iter
         yield meta.key(found)
 
 
-CONTROLLER = plan.Controller(
-    name="deployment-controller",
-    kind=DEPLOYMENTS,
-    plan=planned,
-    is_causal=True,
-    follows={SETS: claims.follow(DEPLOYMENTS, "Deployment", deployment.selector), "pods": _of_gone_pod},
-)
+def of(facts: Facts) -> tuple[plan.Controller, ...]:
+    return (
+        plan.Controller(
+            name="deployment-controller",
+            kind=DEPLOYMENTS,
+            plan=partial(planned, Templates(facts.schemas)),
+            is_causal=True,
+            follows={SETS: claims.follow(DEPLOYMENTS, "Deployment", deployment.selector), "pods": _of_gone_pod},
+        ),
+    )

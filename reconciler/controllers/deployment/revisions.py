@@ -4,7 +4,6 @@ The new ReplicaSet's revision is one above all others; the old ones are the hist
 Going back is only a change of template: the ReplicaSet that has it becomes the new one and gets the highest revision.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +11,6 @@ from reconciler.controllers.deployment import scaling
 from reconciler.controllers.deployment.rollout import SETS, Rollout
 from reconciler.kinds import deployment as deployments
 from reconciler.kinds import workload
-from reconciler.kit import ids
 from reconciler.model import meta, plan
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
@@ -84,8 +82,7 @@ def clean_up(rollout: Rollout) -> None:
 def _make_new(rollout: Rollout) -> None:
     deployment = rollout.deployment
     template = workload.template(deployment)
-    collisions = meta.status(deployment).get("collisionCount") or 0
-    hash = ids.hash_of(json.dumps(template, sort_keys=True, separators=(",", ":")), collisions)
+    hash = rollout.templates.hash(template, meta.status(deployment).get("collisionCount"))
     template = meta.put(template, ("metadata", "labels", deployments.HASH_LABEL), hash)
     new: dict[str, Any] = {
         "apiVersion": "apps/v1",

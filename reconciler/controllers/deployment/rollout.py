@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from reconciler.controllers import percentages
+from reconciler.controllers.templates import Templates
 from reconciler.kinds import deployment as deployments
 from reconciler.kinds import workload
 from reconciler.model import conditions, errors, meta, plan
@@ -19,7 +20,8 @@ SETS = "replicasets.apps"
 class Rollout:
     """`old` and `new` are ReplicaSets as they are meant to become; `made` says that `new` does not exist yet."""
 
-    def __init__(self, deployment: meta.Obj, sets: list[meta.Obj], now: float) -> None:
+    def __init__(self, templates: Templates, deployment: meta.Obj, sets: list[meta.Obj], now: float) -> None:
+        self.templates = templates
         self.original = deployment
         self.deployment = deployment
         self.now = now

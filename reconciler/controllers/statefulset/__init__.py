@@ -6,8 +6,9 @@ which pods an update replaces, `status.py` counts.
 """
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 
-from reconciler.controllers import claims, history, pods
+from reconciler.controllers import Facts, claims, history, pods, templates
 from reconciler.controllers.statefulset import identity, rolling, status
 from reconciler.controllers.statefulset.step import Slot, Step
 from reconciler.kinds import pod, statefulset, workload
@@ -17,13 +18,13 @@ from reconciler.model.view import View
 SETS = "statefulsets.apps"
 
 
-def planned(view: View, key: meta.Key, now: float) -> plan.Plan:
+def planned(keeping: history.Keeping, view: View, key: meta.Key, now: float) -> plan.Plan:
     owner = view.get(SETS, *key)
     if owner is None:
         return plan.NOTHING
     claimed = claims.claim(view, owner, pods.PODS, workload.selector(owner), lambda one: identity.ordinal(owner, one) >= 0)
     known = history.known(view, owner)
-    update, revising = history.present(view, SETS, owner, known.owned, status.HASH_LABEL)
+    update, revising = history.present(view, keeping, owner, known.owned)
     current = next((one for one in known.owned if meta.name(one) == status.current_revision(owner)), update)
     by_ordinal = {identity.ordinal(owner, one): one for one in claimed.owned}
     step = Step(view, owner, current, update, now)
@@ -103,11 +104,20 @@ def _first_unhealthy(step: Step, slots: Iterable[Slot], condemned: Iterable[Slot
     return next((slot for slot in condemned if slot.pod is not None and not step.is_healthy(slot.pod)), None)
 
 
-CONTROLLER = plan.Controller(
-    name="statefulset-controller",
-    kind=SETS,
-    plan=planned,
-    is_causal=True,
-    follows={pods.PODS: claims.follow(SETS, "StatefulSet", workload.selector), history.REVISIONS: plan.owner_key("StatefulSet")},
-    reads=frozenset({identity.CLAIMS}),
-)
+def of(facts: Facts) -> tuple[plan.Controller, ...]:
+    keeping = history.Keeping(
+        kind=SETS,
+        hash_label=status.HASH_LABEL,
+        hash=lambda owner, data: templates.data_hash(data, workload.count(owner, "collisionCount")),
+        templates=templates.Templates(facts.schemas),
+    )
+    return (
+        plan.Controller(
+            name="statefulset-controller",
+            kind=SETS,
+            plan=partial(planned, keeping),
+            is_causal=True,
+            follows={pods.PODS: claims.follow(SETS, "StatefulSet", workload.selector), history.REVISIONS: plan.owner_key("StatefulSet")},
+            reads=frozenset({identity.CLAIMS}),
+        ),
+    )

@@ -5,8 +5,9 @@ Run by hand when the Kubernetes minor changes; the result is committed, for the 
     python reconciler/kinds/schema/shapes.py CHECKOUTS TAG
 
 CHECKOUTS holds git clones of kubernetes/{api,apimachinery,apiextensions-apiserver,kube-aggregator}. Per definition and
-field the result has one text: protobuf field number, presence, Go type, and for a field of an embedded struct that
-struct with its own number (`2 * ConfigMapVolumeSource VolumeSource:2`). Presence is what encoding/json does:
+field the result has one text: Go name and protobuf field number, presence, Go type, and for a field of an embedded
+struct that struct's (`ConfigMap:19 * ConfigMapVolumeSource VolumeSource:2`). Fields are in the order of the source.
+Presence is what encoding/json does:
 
     =  always written, with its zero value when unset
     -  left out when it is the zero value
@@ -44,8 +45,8 @@ STRUCT = re.compile(r"^type (\w+) struct \{\n(.*?)^\}", re.DOTALL | re.MULTILINE
 FIELD = re.compile(r"^(?:(\w+)\s+)?([\w.*\[\]]+)\s+`(.*)`$")
 FOREIGN_STRUCTS = ("Time", "MicroTime", "Duration", "Quantity", "IntOrString", "RawExtension")
 
-# name, Go type, options of the json tag, protobuf number; the name is "" for an embedded struct
-Field = tuple[str, str, tuple[str, ...], int]
+# name, Go name, Go type, options of the json tag, protobuf number; the name is "" for an embedded struct
+Field = tuple[str, str, str, tuple[str, ...], int]
 
 
 def read(checkouts: Path, tag: str) -> dict[str, list[Field]]:
@@ -67,14 +68,15 @@ def parsed(match: re.Match[str]) -> Field:
     tag = re.search(r'json:"([^"]*)"', match[3])
     name, *options = tag[1].split(",") if tag else [match[1] or ""]
     number = re.search(r'protobuf:"\w+,(\d+)', match[3])
-    return name, match[2], tuple(options), int(number[1]) if number else 0
+    return name, match[1] or match[2].rpartition(".")[2], match[2], tuple(options), int(number[1]) if number else 0
 
 
 def fields(structs: dict[str, list[Field]], definition: str, via: str = "") -> Iterator[tuple[str, str]]:
     """(field, its text) of one struct, embedded structs included."""
-    for name, go_type, options, number in structs.get(definition, ()):
+    for name, go_name, go_type, options, number in structs.get(definition, ()):
         if name:
-            yield name, " ".join(filter(None, [str(number), presence(structs, definition, go_type, options), go_type.lstrip("*"), via]))
+            known = presence(structs, definition, go_type, options)
+            yield name, " ".join(filter(None, [f"{go_name}:{number}", known, go_type.lstrip("*"), via]))
         elif not go_type.endswith("TypeMeta"):
             embedded = resolved(definition, go_type)
             yield from fields(structs, embedded, f"{via} {embedded.rsplit('.', 1)[1]}:{number}".strip())

@@ -31,8 +31,10 @@ from ruamel.yaml import YAML
 from reconciler import controllers, kinds
 from reconciler.controllers import measures, signing
 from reconciler.kit import clock as clocks
+from reconciler.kit import definitions
 from reconciler.loop.snapshot import Snapshot
 from reconciler.model import meta, plan
+from reconciler.model.schema import Schemas
 
 HERE = pathlib.Path(__file__).parent
 
@@ -52,7 +54,12 @@ class Office:
 
 POOL = ("192.0.2.1-192.0.2.2", "2001:db8::/126")
 FACTS = controllers.Facts(
-    root_ca="PEM", pod_range="10.244.0.0/23", volumes_folder="/data/volumes", load_balancer_pool=POOL, certificates=Office()
+    root_ca="PEM",
+    pod_range="10.244.0.0/23",
+    volumes_folder="/data/volumes",
+    load_balancer_pool=POOL,
+    certificates=Office(),
+    schemas=Schemas(definitions.load(), definitions.shapes()),
 )
 CONTROLLERS = {one.name: one for one in controllers.builtin(FACTS)}
 ROSTER = kinds.builtin()
