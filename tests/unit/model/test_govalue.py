@@ -27,4 +27,5 @@ def test_printing(value: Any, plain: str, literal: str, type_name: str) -> None:
 
 
 def test_json_as_go_writes_it() -> None:
+    assert govalue.marshal("\u2028") == '"\\u2028"'
     assert govalue.marshal({"b": "<&>", "a": "ü"}) == '{"a":"ü","b":"\\u003c\\u0026\\u003e"}'
