@@ -61,7 +61,7 @@ class Repository:
 
 def shown(text: str) -> str:
     """A report without what another version of the scheduler's or controllers' pace or naming changes."""
-    text = re.sub(r"(-[a-z0-9]{10})?-[bcdfghjklmnpqrstvwxz2456789]{5}\b", "-*", text)
+    text = re.sub(r"(-[bcdfghjklmnpqrstvwxz2456789]{7,10})?-[bcdfghjklmnpqrstvwxz2456789]{5}\b", "-*", text)
     text = re.sub(r"(?m)^([+-]) +(\d+)\.\d s ", lambda found: f"{found[1]} {found[2]:>3} s ", text)
     text = re.sub(r" on sim-\d+", " on a node", text)
     return re.sub(r"\n{2,}", "\n", text)
