@@ -27,7 +27,7 @@ import socket
 import stat
 import termios
 
-from reconciler.node.keeper import linux
+from reconciler.node.keeper import linux, wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,10 +47,14 @@ class Failure(Exception):
         self.reason = reason
 
 
-def run(spec: dict[str, Any], channel: socket.socket, stdio: Sequence[int]) -> NoReturn:
-    """Become the container's program. `stdio` is empty for a terminal, which is made inside."""
+def run(channel: socket.socket) -> NoReturn:
+    """Become the program of the specification that comes as a file with GO, and with it standard input and outputs.
+
+    There are none for a terminal, which is made inside.
+    """
     try:
-        _wait_for_go(channel)
+        private, *stdio = _wait_for_go(channel)
+        spec = json.loads(os.pread(private, wire.MAX_BYTES, 0))
         write("/proc/self/oom_score_adj", str(spec.get("oom_score_adj", 0)), optional=True)
         if spec.get("root"):
             _build_root(spec)
@@ -85,7 +89,7 @@ def run_beside(spec: dict[str, Any], channel: socket.socket, stdio: Sequence[int
         channel.send(str(pid).encode())
         os._exit(0)
     if own_root:
-        run(spec, channel, stdio)
+        run(channel)
     try:
         _wait_for_go(channel)
         _execute(spec, channel, stdio or _console(channel))
@@ -96,13 +100,15 @@ def run_beside(spec: dict[str, Any], channel: socket.socket, stdio: Sequence[int
     os._exit(1)
 
 
-def _wait_for_go(channel: socket.socket) -> None:
-    """From here on this process dies with its parent, which is the final one only now."""
+def _wait_for_go(channel: socket.socket) -> list[int]:
+    """The descriptors that came along. From here on this process dies with its parent, which is the final one only now."""
     signal.set_wakeup_fd(-1)
-    if channel.recv(1) != GO:
+    message, descriptors, _, _ = socket.recv_fds(channel, 1, wire.MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+    if message != GO:
         os._exit(1)
     linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
     os.setsid()
+    return descriptors
 
 
 def _fail(channel: socket.socket, reason: str, message: str) -> NoReturn:

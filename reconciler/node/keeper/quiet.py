@@ -50,9 +50,7 @@ class Loop:
         self._poll = select.poll()
         self._ears = select.poll()
 
-    def open(self, server: int) -> None:
-        self.server = server
-        self._accepting = _socket.socket(fileno=server)
+    def open(self) -> None:
         tell, told = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         self._hearing = told
         self.tell, self._told = tell.detach(), told.fileno()
@@ -62,7 +60,11 @@ class Loop:
         _signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
         self.watch(self._wakeup, self._signalled)
         self._ears.register(self._told, select.POLLIN)
-        self.watch(self._told, self._hear)
+        self.watch(self._told, self.hear_all)
+
+    def serve_at(self, server: int) -> None:
+        self.server = server
+        self._accepting = _socket.socket(fileno=server)
         self.watch(server, self._accept)
 
     def close(self) -> None:
@@ -77,11 +79,14 @@ class Loop:
         while not self.stopping:
             self.turn()
 
-    def turn(self) -> None:
-        for descriptor, _ in self._poll.poll():
+    def turn(self, delay_milliseconds: int | None = None) -> bool:
+        """Do what there is to do; False where there was nothing for so long."""
+        ready = self._poll.poll(delay_milliseconds)
+        for descriptor, _ in ready:
             callback = self.callbacks.get(descriptor)
             if callback is not None:
                 callback(descriptor)
+        return bool(ready)
 
     def watch(self, descriptor: int, callback: Callable[[int], object], events: int = select.POLLIN) -> None:
         """Have `callback` called on `events`; with none of them only once the other end is gone."""
@@ -105,18 +110,18 @@ class Loop:
 
     # Workers
 
-    def work(self, task: Callable[..., None], *arguments: Any, connection: int = -1) -> int:
+    def work(self, task: Callable[..., None], *arguments: Any) -> int:
         """Run `task` in a fork; its exit status is 0, what it passes to os._exit, or 1 with the reason on stderr."""
         pid = os.fork()
         if pid:
-            self.workers[pid] = connection
+            self.workers[pid] = -1
             return pid
         run_worker(task, arguments)
 
-    def work_and_wait(self, task: Callable[..., None], *arguments: Any) -> int:
+    def work_and_wait(self, task: Callable[..., None], *arguments: Any) -> None:
         pid = self.work(task, *arguments)
         del self.workers[pid]
-        return os.waitpid(pid, 0)[1]
+        os.waitpid(pid, 0)
 
     def kill_servants(self) -> None:
         """End the workers that serve a client; those that record something finish."""
@@ -124,12 +129,12 @@ class Loop:
             if descriptor >= 0:
                 os.kill(pid, _signal.SIGKILL)
 
-    def hear_all(self) -> None:
-        """Everything that workers have told so far."""
+    def hear_all(self, _: int = -1) -> None:
+        """Everything that workers have told so far, which may be nothing by now."""
         while self._ears.poll(0):
-            self._hear(self._told)
+            self._hear()
 
-    def _hear(self, _: int) -> None:
+    def _hear(self) -> None:
         message, ancillary, _, _ = self._hearing.recvmsg(_TOLD_BYTES, RIGHTS_BYTES, _socket.MSG_CMSG_CLOEXEC)
         if message[:1] == EVENT:
             self._broadcast(message[1:])
@@ -153,10 +158,13 @@ class Loop:
         except OSError:
             return  # the client is gone again, or descriptors are short: the poll comes back
         self.hear_all()
+        self.follow(connection, self.work(serve, self, connection))
+
+    def follow(self, connection: int, worker: int) -> None:
+        """Events go to it from now on, so that what the worker answers on it and what is broadcast leave no gap."""
         os.set_blocking(connection, False)
-        # Events go to it from now on, so that what a worker reads and what is broadcast leave no gap.
         self._connections.append(connection)
-        self.work(serve, self, connection, connection=connection)
+        self.workers[worker] = connection
 
     # Children
 
@@ -175,11 +183,12 @@ class Loop:
                 return
             if not pid:
                 return
+            self.hear_all()  # what has ended told of itself before
             descriptor = self.workers.pop(pid, None)
             if descriptor is None:
                 self.on_ended(pid, status)
                 continue
-            if self.server not in self.callbacks:
+            if self.server >= 0 and self.server not in self.callbacks:
                 self.watch(self.server, self._accept)
             if descriptor in self._connections:
                 if status == KEEP_CONNECTION << 8:
@@ -207,6 +216,8 @@ def serve(loop: Loop, descriptor: int) -> None:
         if operation is None:
             raise wire.Refused("Unimplemented", f"unknown operation {request.get('op')!r}")
         answer = operation(request, descriptors, connection)
+        if answer is None:
+            return  # another process answers
     except wire.Refused as error:
         answer = {"error": {"reason": error.reason, "message": error.message}}
     except OSError as error:

@@ -19,12 +19,13 @@ TIMES = 10  # code settles after eight runs
 
 def play(run_dir: str, boot: str) -> None:
     actor = _Actor(run_dir, boot)
-    actor.uid = "rehearsal"
     listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     listener.bind("")  # a name that the kernel makes up
     listener.listen(TIMES)
     name = listener.getsockname()
-    actor.open(listener.detach())
+    actor.open()
+    actor.uid = "rehearsal"
+    actor.serve_at(listener.detach())
     for attempt in range(TIMES):
         _live(actor, attempt, name)
     actor.close()

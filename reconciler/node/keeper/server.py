@@ -20,10 +20,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+SPARE_DELAY_MILLISECONDS = 200  # without work, before a shim is made ahead: pods often come several at a time
 KEPT_VARIABLE = "RECONCILER_KEEPER_DESCRIPTORS"  # listening socket and lock, across a re-exec
 LOCK_ATTEMPTS = 200
 LOCK_DELAY_SECONDS = 0.005
-FORK, UPGRADE, STOP = b"F", b"U", b"X"  # told by workers
+CREATE, UPGRADE, STOP = b"F", b"U", b"X"  # told by workers
 
 
 class Keeper(quiet.Loop):
@@ -36,10 +37,13 @@ class Keeper(quiet.Loop):
         self._boot = records.boot_id()
         self._abilities = abilities.probe()
         self._zygote = zygote.Zygote(run_dir, self._boot)
-        self._shims: dict[int, tuple[str, int]] = {}  # PID, of whatever keeper's child -> pod uid, pidfd
+        self._shims: dict[int, tuple[str, int]] = {}  # PID, of whatever keeper's child -> pod uid, "" for the spare; pidfd
+        self._spare: zygote.Blank | None = None
+        self._nature: zygote.Nature | None = None  # of the next spare
 
     def serve(self, server: int) -> None:
-        self.open(server)
+        self.open()
+        self.serve_at(server)
         lost = []
         for uid in records.pods(self._run_dir):
             pid = records.PodFolder(self._run_dir, uid).shim_pid(self._boot)
@@ -50,6 +54,8 @@ class Keeper(quiet.Loop):
         for uid in lost:  # settling ends every child that is not known, so all that live come first
             self.work(self._settle, uid, 0)
         self.run()
+        if self._spare is not None:
+            _end(self._spare)
 
     # Operations, in workers
 
@@ -59,8 +65,11 @@ class Keeper(quiet.Loop):
     def op_list(self, request: dict[str, Any], _: list[int], connection: socket.socket) -> dict[str, Any]:
         return {"pods": [pod for uid in records.pods(self._run_dir) if (pod := self._described(uid))]}
 
-    def op_create(self, request: dict[str, Any], _: list[int], connection: socket.socket) -> dict[str, Any]:
-        """A shim for the pod; the one it has, if it has one."""
+    def op_create(self, request: dict[str, Any], first: list[int], connection: socket.socket) -> dict[str, Any] | None:
+        """A shim for the pod, which answers itself as to "hello" and sends events; the one it has, if it has one.
+
+        Over a socket that came along the pod's first container can be started, at less cost.
+        """
         pod = request["pod"]
         folder = records.PodFolder(self._run_dir, pod["uid"])
         os.makedirs(folder.at("containers"), 0o700, exist_ok=True)
@@ -71,13 +80,12 @@ class Keeper(quiet.Loop):
             if not pid:
                 raise wire.Refused("Busy", f"the shim of pod {folder.uid} is starting or ending") from None
             return {"pid": pid}
-        records.discard(folder.at("failure.json"))
         records.discard(folder.at("keep.json"))
         records.write(folder.at("pod.json"), pod)
         server = wire.listen(folder.at("shim.sock"))
-        fields = ("F", folder.uid, str(int(pod.get("namespaces", 0))), "1" if pod.get("share_pid") else "0")
-        work.tell(self, "\0".join(fields).encode(), [server.fileno(), lock])
-        return {}
+        fields = ("F", folder.uid, str(int(pod.get("namespaces", 0))), str(int(bool(pod.get("share_pid")))))
+        work.tell(self, "\0".join(fields).encode(), [server.fileno(), lock, connection.fileno(), *first[:1]])
+        return None
 
     def op_stop(self, request: dict[str, Any], _: list[int], connection: socket.socket) -> dict[str, Any]:
         """End a pod's shim and containers; records and logs stay."""
@@ -136,10 +144,33 @@ class Keeper(quiet.Loop):
         elif message == UPGRADE:
             self._upgrade()
         else:
-            pid = self._zygote.fork(message, descriptors)
+            _, uid, namespaces, share_pid = message.split(b"\0")
+            self._create(uid, (int(namespaces), share_pid == b"1"), descriptors)
             for descriptor in descriptors:
                 os.close(descriptor)
-            self._adopt(pid, message.split(b"\0")[1].decode())
+
+    def _create(self, uid: bytes, nature: zygote.Nature, descriptors: list[int]) -> None:
+        """The spare becomes the pod's shim where it is of that nature, else a new one does."""
+        shim = self._spare if self._spare is not None and self._spare.nature == nature else None
+        if shim is not None:
+            self._spare = None
+        if shim is None or not shim.claim(uid, descriptors):
+            shim = self._make(nature)
+            shim.claim(uid, descriptors)  # if it has ended already, that is what whoever asked hears
+        self._shims[shim.pid] = uid.decode(), self._shims[shim.pid][1]
+        self._nature = nature
+
+    def _make(self, nature: zygote.Nature) -> zygote.Blank:
+        shim = self._zygote.fork(nature)
+        self._adopt(shim.pid, "")
+        return shim
+
+    def run(self) -> None:
+        """With a spare shim, so that the next pod like the last one has not to wait for it."""
+        while not self.stopping:
+            nature = self._nature if self._spare is None else None
+            if not self.turn(None if nature is None else SPARE_DELAY_MILLISECONDS) and nature is not None:
+                self._spare = self._make(nature)
 
     def _adopt(self, pid: int, uid: str) -> None:
         descriptor = os.pidfd_open(pid)
@@ -150,7 +181,10 @@ class Keeper(quiet.Loop):
         uid, descriptor = self._shims.pop(pid)
         self.unwatch(descriptor)
         os.close(descriptor)
-        self.work(self._settle, uid, pid)
+        if uid:
+            self.work(self._settle, uid, pid)
+        elif self._spare is not None and self._spare.pid == pid:
+            self._spare = self._nature = None  # none that ends at once is made again and again
 
     def _settle(self, uid: str, shim: int) -> None:
         """In a worker: end what a dead shim left, record it and tell."""
@@ -181,3 +215,13 @@ class Keeper(quiet.Loop):
         os.environ[KEPT_VARIABLE] = f"{self.server},{self._lock}"
         signal.set_wakeup_fd(-1)
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - itself
+
+
+def _end(spare: zygote.Blank) -> None:
+    spare.claims.close()
+    ended = select.poll()
+    try:
+        ended.register(os.pidfd_open(spare.pid), select.POLLIN)
+    except ProcessLookupError:
+        return
+    ended.poll()

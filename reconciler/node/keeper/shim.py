@@ -15,7 +15,11 @@ import time
 
 from reconciler.node.keeper import child, crilog, linux, quiet, work
 
-STARTED, CONSOLE, LOG, ATTACH = b"S", b"C", b"L", b"A"  # told by workers
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+
+CLAIMED, STARTED, CONSOLE, LOG, ATTACH = b"B", b"S", b"C", b"L", b"A"  # told by workers
 _READ_BYTES = 16384
 _COPY_BYTES = select.PIPE_BUF  # a pipe that polls writable takes as much at once
 _MAX_READS_AT_END = 64
@@ -50,27 +54,28 @@ class Shim(quiet.Loop):
         super().__init__()
         self.run_dir = run_dir
         self.boot = boot
-        self.uid = ""
-        self.failed = False
+        self.uid = ""  # "" until a pod is claimed for
         self.pause = 0
+        self.ahead: tuple[int, socket.socket] | None = None  # only in the first worker: a process that waits to be a container
         self.running: dict[int, Running] = {}  # by PID
         self._streams: dict[int, Running] = {}  # by descriptor
         self._copies: dict[int, Running] = {}  # by descriptor
         self._early: dict[int, int] = {}  # PIDs reaped before their worker told of them -> wait status
+        self._lock = -1
         self._destroying = False
 
-    def serve(self, uid: str, server: int, namespaces: int, share_pid: bool) -> None:
-        """Be the shim of a pod until it is removed."""
-        self.uid = uid
+    def serve(self, namespaces: int, share_pid: bool, claims: int) -> None:
+        """Be the shim of the pod that comes over `claims`, until it is removed."""
         linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
-        self.open(server)
+        self.open()
+        failure = ""
         try:
             if namespaces or share_pid:
                 self.pause = enter_sandbox(namespaces, share_pid)
         except OSError as error:
-            self.failed = True
-            work.record_failure(self, error)
-        self.failed |= self.work_and_wait(work.begin, self) != 0
+            failure = f"{error.filename or 'namespaces'}: {error.strerror}"
+        self.work(work.begin, self, claims, namespaces, failure)
+        os.close(claims)
         self.run()
 
     # Operations, in workers
@@ -88,7 +93,9 @@ class Shim(quiet.Loop):
     def on_told(self, message: bytes, descriptors: list[int]) -> None:
         kind, pid_text, *fields = message.split(b"\0")
         pid = int(pid_text)
-        if kind == STARTED:
+        if kind == CLAIMED:
+            self._claim(pid, fields[0].decode(), descriptors)
+        elif kind == STARTED:
             name, attempt, path, max_bytes, max_files = fields
             running = Running(name.decode(), int(attempt), path.decode(), (int(max_bytes), int(max_files)), descriptors[0], descriptors[1])
             self.running[pid] = running
@@ -107,6 +114,13 @@ class Shim(quiet.Loop):
             self._turn_to(self.running[pid], descriptors[0])
         elif kind == ATTACH:
             self._attach(self.running.get(pid), descriptors, give_input=fields[0] == b"1")
+
+    def _claim(self, worker: int, uid: str, descriptors: list[int]) -> None:
+        """There is a pod. Its lock is held by being open; whoever asked for it hears events from now on."""
+        self.uid = uid
+        server, self._lock, connection = descriptors
+        self.serve_at(server)
+        self.follow(connection, worker)
 
     def _follow(self, running: Running, descriptor: int, stream: str) -> None:
         os.set_blocking(descriptor, False)
@@ -224,7 +238,6 @@ class Shim(quiet.Loop):
             os.close(running.log)
 
     def on_ended(self, pid: int, status: int) -> None:
-        self.hear_all()
         running = self.running.pop(pid, None)
         if running is not None:
             for descriptor in list(running.streams):
@@ -248,15 +261,16 @@ class Shim(quiet.Loop):
 
     def on_terminate(self) -> None:
         """Kill every container; once all ends are recorded the pod is removed and this process ends."""
+        self.stopping = not self.uid
         self._destroying = True
         self.kill_servants()
         for pid in self.running:
             os.kill(pid, _signal.SIGKILL)
 
     def run(self) -> None:
-        while not self.stopping and not (self._destroying and not self.running and not self.workers):
+        while not self.stopping and (self.workers or self.running or (self.uid and not self._destroying)):
             self.turn()
-        if self._destroying:
+        if self.uid:
             self.work_and_wait(work.finish, self, os.getpid())
 
 

@@ -30,6 +30,7 @@ _PRIVATE_KEYS = (
     "env", "cwd", "uid", "gid", "groups", "nested_user", "cgroups", "capabilities", "no_new_privileges", "seccomp", "oom_score_adj",
     "tty", "stdin", "stdin_once",
 )  # fmt: skip
+_MAX_CLAIM_BYTES = 1024
 _MAX_COPIES = 32  # of one container's output
 _LOST = "The container was lost with the shim of its pod"
 
@@ -47,36 +48,62 @@ def tell(loop: quiet.Loop, message: bytes, descriptors: list[int] = []) -> None:
 # The sandbox
 
 
-def begin(shim: Shim) -> None:
-    """First worker of a shim: say who it is, settle what an earlier shim left, finish the pod's namespaces."""
-    pid = os.getppid()
-    folder = folder_of(shim)
+def begin(shim: Shim, claims: int, namespaces: int, failure: str) -> None:
+    """First worker of a shim, which waits for a pod: a claim is its uid with the shim's socket, the folder's lock, the connection
+    of whoever asked for it, and perhaps another one over which the pod's first container is started.
+
+    It settles what an earlier shim left, finishes the namespaces, says hello and serves one request. All that needs no
+    pod is done before, the fork of a container's first process too. A shim that could not become the pod's answers
+    why and ends, as it does when nothing is claimed for.
+    """
+    try:
+        if namespaces & linux.CLONE_NEWNET:
+            _raise_loopback()
+        if namespaces and not shim.pause:
+            shim.ahead = _fork(linux.CLONE_NEWNS | linux.CLONE_NEWPID)
+    except OSError as error:
+        failure = failure or f"namespaces: {error.strerror}"
+    with socket.socket(fileno=claims) as channel:
+        message, descriptors, _, _ = socket.recv_fds(channel, _MAX_CLAIM_BYTES, wire.MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+    if not message:
+        return
+    server, lock, connection, *first = descriptors
+    shim.uid = message.decode()
+    with socket.socket(fileno=connection) as asking:
+        failure = failure or _finish_sandbox(shim, namespaces)
+        if failure:
+            wire.send(asking, {"error": {"reason": "FailedCreatePodSandBox", "message": failure}})
+            return
+        tell(shim, f"B\0{os.getpid()}\0{shim.uid}".encode(), [server, lock, connection])
+        wire.send(asking, hello(shim, {}, [], asking))
+    for descriptor in first:
+        quiet.serve(shim, descriptor)
+    os._exit(quiet.KEEP_CONNECTION)
+
+
+def _finish_sandbox(shim: Shim, namespaces: int) -> str:
+    """Say whose shim this is, once it is fit to be; else why it is not."""
+    folder, pid = folder_of(shim), os.getppid()
     conclude(folder, shim.boot)
     pod = folder.pod() or {}
-    flags = int(pod.get("namespaces", 0))
     try:
-        if flags & linux.CLONE_NEWUTS:
+        if namespaces & linux.CLONE_NEWUTS:
             socket.sethostname(pod["hostname"])
-        if flags & linux.CLONE_NEWNET:
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-                fcntl.ioctl(control, _SIOCSIFFLAGS, _IFREQ_FLAGS.pack(b"lo", _IFF_UP))
         for name, value in pod.get("sysctls", {}).items():
             child.write("/proc/sys/" + name.replace(".", "/"), value)
     except OSError as error:
-        record_failure(shim, error)
-        os._exit(1)
+        return f"{error.filename or 'namespaces'}: {error.strerror}"
     records.write(folder.at("shim.json"), {"pid": pid, "ticks": records.start_ticks(pid), "boot": shim.boot})
+    return ""
 
 
-def record_failure(shim: Shim, error: OSError) -> None:
-    records.write(folder_of(shim).at("failure.json"), {"message": f"{error.filename or 'namespaces'}: {error.strerror}"})
+def _raise_loopback() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        fcntl.ioctl(control, _SIOCSIFFLAGS, _IFREQ_FLAGS.pack(b"lo", _IFF_UP))
 
 
 def hello(shim: Shim, request: dict[str, Any], _: list[int], connection: socket.socket) -> dict[str, Any]:
-    """Every attempt as it is now; events follow. A sandbox that could not be built says why."""
-    if shim.failed:
-        failure = records.read(folder_of(shim).at("failure.json")) or {"message": "the keeper's log says why"}
-        raise wire.Refused("FailedCreatePodSandBox", failure["message"])
+    """Every attempt as it is now; events follow."""
     found = [folder_of(shim).container(name, attempt) for name, attempt in folder_of(shim).attempts()]
     return {"version": PROTOCOL_VERSION, "pid": os.getppid(), "containers": found}
 
@@ -115,12 +142,12 @@ def start(shim: Shim, request: dict[str, Any], _: list[int], connection: socket.
     records.write(path + ".start", record)
     try:
         make_cgroups(spec.get("cgroups", ()))
-        pid, channel = _fork_container(shim, name, number, spec)
+        pid, channel, given = _fork_container(shim, name, number, spec)
     except OSError as error:
         return {"container": _conclude_start(shim, record, f"{error.filename or 'container'}: {error.strerror}")}
     record.update(pid=pid, ticks=records.start_ticks(pid), state="running", started_ns=time.time_ns())
     records.write(path + ".start", record)  # on disk before its program can run
-    failure = _release(shim, pid, channel, spec)
+    failure = _release(shim, pid, channel, spec, given)
     if failure is None:
         return {"container": record}
     records.write(path + ".start", {**record, "failure": failure})
@@ -141,8 +168,11 @@ def _start_record(shim: Shim, name: str, number: int, spec: dict[str, Any]) -> d
     }  # fmt: skip
 
 
-def _fork_container(shim: Shim, name: str, number: int, spec: dict[str, Any]) -> tuple[int, socket.socket]:
-    """The container's first process, a child of the shim that waits for GO; the shim has its pipes and knows it."""
+def _fork_container(shim: Shim, name: str, number: int, spec: dict[str, Any]) -> tuple[int, socket.socket, list[int]]:
+    """The container's first process, a child of the shim that waits for GO and its specification and ends of the pipes.
+
+    The shim has the other ends and knows it.
+    """
     inner: list[int] = []
     outer: list[int] = []
     if not spec.get("tty"):
@@ -154,24 +184,30 @@ def _fork_container(shim: Shim, name: str, number: int, spec: dict[str, Any]) ->
             inner[0], stdin = os.pipe2(os.O_CLOEXEC)
             outer.append(stdin)
     own = (linux.CLONE_NEWNS | (0 if spec.get("host_pid") else linux.CLONE_NEWPID)) if spec.get("root") else 0
-    pid, channel = _fork_beside(shim.pause, spec, inner) if shim.pause else _fork(own, spec, inner)
+    if shim.pause:
+        pid, channel = _fork_beside(shim.pause, spec, inner)
+    elif shim.ahead is not None and own == linux.CLONE_NEWNS | linux.CLONE_NEWPID:
+        pid, channel = shim.ahead
+    else:
+        pid, channel = _fork(own)
     log = spec["log"]
     fields = (str(pid), name, str(number), log["path"], str(log["max_bytes"]), str(log["max_files"]))
     private = os.memfd_create("spec", os.MFD_CLOEXEC)
-    os.write(private, json.dumps({key: spec[key] for key in _PRIVATE_KEYS if key in spec}).encode())
+    os.write(private, json.dumps(spec).encode())
     opened = crilog.open_log(log["path"])
     tell(shim, b"S\0" + "\0".join(fields).encode(), [private, opened, *outer])
-    for descriptor in (*inner, *outer):
+    for descriptor in outer:
         os.close(descriptor)
-    return pid, channel
+    return pid, channel, [private, *inner]
 
 
-def _fork(namespaces: int, spec: dict[str, Any], stdio: list[int]) -> tuple[int, socket.socket]:
+def _fork(namespaces: int) -> tuple[int, socket.socket]:
+    """A process that waits to become a container. It ends when the other end of its channel is closed before."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     pid = linux.clone(linux.CLONE_PARENT | namespaces)
     if pid == 0:
         ours.close()
-        child.run(spec, theirs, stdio)
+        child.run(theirs)
     theirs.close()
     return pid, ours
 
@@ -194,9 +230,11 @@ def _fork_beside(target: int, spec: dict[str, Any], stdio: list[int], extra: int
     raise OSError(0, json.loads(told[1:])["message"] if told else "killed while entering the container")
 
 
-def _release(shim: Shim, pid: int, channel: socket.socket, spec: dict[str, Any]) -> dict[str, Any] | None:
+def _release(shim: Shim, pid: int, channel: socket.socket, spec: dict[str, Any], given: list[int]) -> dict[str, Any] | None:
     """Let the process go on to its program; what kept it from that, if anything did."""
-    channel.send(child.GO)
+    socket.send_fds(channel, [child.GO], given)
+    for descriptor in given:
+        os.close(descriptor)
     try:
         child.enter_cgroups(spec, str(pid))
         channel.send(child.GO)
@@ -329,8 +367,8 @@ def attach(shim: Shim, request: dict[str, Any], copies: list[int], connection: s
 
 
 def _private(running: Running) -> dict[str, Any]:
-    spec: dict[str, Any] = json.loads(os.pread(running.private, wire.MAX_BYTES, 0))
-    return spec
+    spec = json.loads(os.pread(running.private, wire.MAX_BYTES, 0))
+    return {key: spec[key] for key in _PRIVATE_KEYS if key in spec}
 
 
 def _wait_or_kill(pid: int, connection: socket.socket) -> int:

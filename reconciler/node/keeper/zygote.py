@@ -21,6 +21,27 @@ if TYPE_CHECKING:
 _REQUEST_BYTES = 4096
 
 
+Nature = tuple[int, bool]  # the namespaces of a shim, and whether its pod's containers share one of PIDs
+
+
+class Blank:
+    """A shim that waits for a pod. It ends where none is claimed for: when `claims` is closed, or the keeper is gone."""
+
+    def __init__(self, pid: int, nature: Nature, claims: socket.socket) -> None:
+        self.pid = pid
+        self.nature = nature
+        self.claims = claims
+
+    def claim(self, uid: bytes, descriptors: Sequence[int]) -> bool:
+        """Make it the pod's; False where it has ended meanwhile. What it takes over is in work.begin."""
+        with self.claims:
+            try:
+                socket.send_fds(self.claims, [uid], list(descriptors))
+            except OSError:
+                return False
+        return True
+
+
 class Zygote:
     """The keeper's end; a zygote that was killed is made anew."""
 
@@ -30,18 +51,20 @@ class Zygote:
         self.pid = 0
         self._start()
 
-    def fork(self, message: bytes, descriptors: Sequence[int]) -> int:
-        """The PID of a new shim for "F\\0UID\\0NAMESPACES\\0SHARE_PID", with its listening socket and its lock."""
-        for _ in range(2):
-            try:
-                socket.send_fds(self._channel, [message], list(descriptors))
-                told = self._channel.recv(32)
-            except OSError:
-                told = b""
-            if told:
-                return int(told)
-            self._channel.close()
-            self._start()
+    def fork(self, nature: Nature) -> Blank:
+        """A new shim that is no pod's yet."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            for _ in range(2):
+                try:
+                    socket.send_fds(self._channel, [b"%d %d" % nature], [theirs.fileno()])
+                    told = self._channel.recv(32)
+                except OSError:
+                    told = b""
+                if told:
+                    return Blank(int(told), nature, ours)
+                self._channel.close()
+                self._start()
         raise OSError("the zygote ends at once")
 
     def _start(self) -> None:
@@ -70,23 +93,21 @@ def wait_and_fork(channel: int, run_dir: str, boot: str) -> None:
         message, ancillary, _, _ = sock.recvmsg(_REQUEST_BYTES, quiet.RIGHTS_BYTES, _socket.MSG_CMSG_CLOEXEC)
         if not message:
             os._exit(0)
-        server = int.from_bytes(ancillary[0][2][:4], sys.byteorder)
-        lock = int.from_bytes(ancillary[0][2][4:8], sys.byteorder)
+        claims = int.from_bytes(ancillary[0][2][:4], sys.byteorder)
         pid = os.fork()
         if pid == 0:
             os.close(channel)
-            become(blank, message, server)
-        os.close(server)
-        os.close(lock)
+            become(blank, message, claims)
+        os.close(claims)
         sock.send(b"%d" % pid)
 
 
-def become(blank: shim.Shim, message: bytes, server: int) -> None:
-    """In the fork: a shim until its pod is removed. The lock stays open as long."""
+def become(blank: shim.Shim, message: bytes, claims: int) -> None:
+    """In the fork: a shim until its pod is removed."""
     try:
         os.setsid()
-        _, uid, namespaces, share_pid = message.decode().split("\0")
-        blank.serve(uid, server, int(namespaces), share_pid == "1")
+        namespaces, share_pid = message.split()
+        blank.serve(int(namespaces), share_pid == b"1", claims)
         os._exit(0)
     except BaseException as error:  # noqa: BLE001 - the end of a process, which says why
         quiet.print_failure("shim", error)

@@ -11,10 +11,11 @@ import dataclasses
 import logging
 import os
 import signal as signals
+import socket
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import reconciler
 from reconciler.kit import tasks
@@ -24,7 +25,9 @@ from reconciler.node.keeper import launch as keeper_launch
 from reconciler.node.runtimes import cgroups, images, launch, sessions, types
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
+HELLO: Mapping[str, Any] = {"op": "hello"}
 RETRY_SECONDS = 0.2
 BUSY_ATTEMPTS = 25
 BUSY_DELAY_SECONDS = 0.02
@@ -55,6 +58,7 @@ class ProcessRuntime:
         self._sandboxes: dict[str, types.Sandbox] = {}
         self._specs: dict[str, types.SandboxSpec] = {}
         self._listening: dict[str, asyncio.Task[None]] = {}
+        self._first: dict[str, client.Channel] = {}  # to a shim's first worker, for the pod's first container
         self._changed: types.Listener = _nobody
         self._around: launch.Surroundings | None = None
         self._tasks = tasks.Tasks()
@@ -79,8 +83,9 @@ class ProcessRuntime:
     async def close(self) -> None:
         await self._tasks.close()
         self._listening.clear()
-        for channel in list(self._channels):
+        for channel in [*self._channels, *self._first.values()]:
             self._close(channel)
+        self._first.clear()
 
     def sandboxes(self) -> Mapping[str, types.Sandbox]:
         return self._sandboxes
@@ -99,18 +104,33 @@ class ProcessRuntime:
             "folders": [str(self._surroundings.layers_dir / spec.uid), str(spec.log_dir)],
             "note": _note(spec),
         }
-        await self._ask_keeper("create", pod=pod)
         self._specs[spec.uid] = spec
         if self._surroundings.groups.bases:
             self._tasks.start(asyncio.to_thread(cgroups.rouse), "cgroups")
         try:
-            return await self._listen(spec.uid, pod)
-        except wire.Refused as error:
-            with contextlib.suppress(types.RuntimeFailure):
-                await self._ask_keeper("stop", uid=spec.uid)  # records stay: no attempt starts twice
-            raise types.RuntimeFailure(error.reason, error.message) from error
+            return await self._insist(lambda: self._create(pod))
         except client.Gone as error:
             raise types.RuntimeFailure("FailedCreatePodSandBox", f"the pod's shim ended at once: {error}") from error
+
+    async def _create(self, pod: Mapping[str, Any]) -> types.Sandbox:
+        """The answer and then events come from the shim, where it is new."""
+        uid = pod["uid"]
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        first = client.Channel(ours)
+        try:
+            channel, hello = await self._subscribe(self._keeper, {"op": "create", "pod": pod}, [theirs.fileno()])
+        except BaseException:
+            first.close()
+            raise
+        finally:
+            theirs.close()
+        if "containers" in hello:
+            self._first[uid] = first
+            return self._follow(uid, pod, channel, hello)
+        first.close()
+        self._close(channel)
+        return await self._listen(uid, pod)
 
     async def stop_sandbox(self, uid: str) -> None:
         await self._ask_keeper("stop", uid=uid)
@@ -128,7 +148,8 @@ class ProcessRuntime:
     async def start_container(self, uid: str, spec: types.ContainerSpec) -> types.Container:
         image = self.images.resolve(spec.image, spec.command)
         description = launch.specification(self._surroundings, self._specs[uid], spec, image)
-        answer = await self._ask_shim(uid, "start", name=spec.name, attempt=spec.attempt, spec=description)
+        fields: dict[str, Any] = {"name": spec.name, "attempt": spec.attempt, "spec": description}
+        answer = await self._ask_first(uid, "start", **fields) or await self._ask_shim(uid, "start", **fields)
         container = _container(uid, answer["container"])
         self._put(uid, container)
         return container
@@ -214,10 +235,13 @@ class ProcessRuntime:
         return self._settings.run_dir / "pods" / uid / "shim.sock"
 
     async def _ask_keeper(self, op: str, **fields: Any) -> dict[str, Any]:
+        return await self._insist(lambda: client.request(self._keeper, op, **fields))
+
+    async def _insist(self, ask: Callable[[], Awaitable[T]]) -> T:
         """A keeper that is gone is started again; one that says Busy is asked again."""
         for attempt in range(BUSY_ATTEMPTS):
             try:
-                return await client.request(self._keeper, op, **fields)
+                return await ask()
             except client.Gone as error:
                 await self._launch(error)
             except wire.Refused as error:
@@ -231,6 +255,22 @@ class ProcessRuntime:
             await keeper_launch.launch(self._settings.run_dir)
         except (keeper_launch.LaunchFailure, OSError) as error:
             raise types.RuntimeFailure("FailedCreatePodSandBox", f"the keeper does not start: {error}") from cause
+
+    async def _ask_first(self, uid: str, op: str, **fields: Any) -> dict[str, Any] | None:
+        """By the worker that made the sandbox, once and where it still waits; None where it does not."""
+        channel = self._first.pop(uid, None)
+        if channel is None:
+            return None
+        try:
+            await channel.send({"op": op, **fields})
+            answer, _ = await channel.answer()
+        except wire.Refused as error:
+            raise types.RuntimeFailure(error.reason, error.message) from error
+        except client.Gone:
+            return None
+        finally:
+            channel.close()
+        return answer
 
     async def _ask_shim(self, uid: str, op: str, descriptors: Sequence[int] = (), **fields: Any) -> dict[str, Any]:
         try:
@@ -252,12 +292,14 @@ class ProcessRuntime:
                 log.warning("the keeper does not start", extra={"facts": {"error": error}})
                 await asyncio.sleep(RETRY_SECONDS)
 
-    async def _subscribe(self, path: Path) -> tuple[client.Channel, dict[str, Any]]:
+    async def _subscribe(
+        self, path: Path, request: Mapping[str, Any] = HELLO, descriptors: Sequence[int] = ()
+    ) -> tuple[client.Channel, dict[str, Any]]:
         """A connection that hears events, and what was there when it began."""
         channel = await client.Channel.connect(path)
         self._channels.add(channel)
         try:
-            await channel.send({"op": "hello"})
+            await channel.send(request, descriptors)
             hello, _ = await channel.answer()
         except BaseException:
             self._close(channel)
@@ -312,6 +354,9 @@ class ProcessRuntime:
     async def _listen(self, uid: str, pod: Mapping[str, Any]) -> types.Sandbox:
         """Subscribe to a shim; the sandbox as it is now."""
         channel, hello = await self._subscribe(self._shim(uid))
+        return self._follow(uid, pod, channel, hello)
+
+    def _follow(self, uid: str, pod: Mapping[str, Any], channel: client.Channel, hello: Mapping[str, Any]) -> types.Sandbox:
         spec = self._specs[uid]
         containers = self._merged(uid, hello["containers"])
         created = pod["note"]["created_at"]
@@ -335,9 +380,15 @@ class ProcessRuntime:
             self._close(channel)
         if self._listening.get(uid) is asyncio.current_task():
             del self._listening[uid]
+            self._close_first(uid)
             sandbox = self._sandboxes.get(uid)
             if sandbox is not None:  # the keeper tells soon what became of its containers
                 self._sandboxes[uid] = dataclasses.replace(sandbox, ready=False, pid=0)
+
+    def _close_first(self, uid: str) -> None:
+        first = self._first.pop(uid, None)
+        if first is not None:
+            first.close()
 
     def _put(self, uid: str, container: types.Container) -> None:
         sandbox = self._sandboxes.get(uid)
@@ -385,6 +436,7 @@ class ProcessRuntime:
     def _forget(self, uid: str) -> None:
         self._sandboxes.pop(uid, None)
         self._specs.pop(uid, None)
+        self._close_first(uid)
         listening = self._listening.pop(uid, None)
         if listening is not None:
             listening.cancel()
