@@ -1,9 +1,9 @@
 """From clone to exec: what a container's first process does before it becomes the container's program.
 
 Runs in the child of a single-threaded shim and never returns. The specification arrives finished (runtimes/
-process.py writes it); nothing is decided here. Order matters and follows runc: wait for the record to be on
-disk, die with the parent, mounts, cgroups, identity, privileges, program. Whoever forked it moves it into its cgroups
-while it mounts, for the kernel takes some ten milliseconds for that. A failure is told to the shim over
+process.py writes it); nothing is decided here. Order matters and follows runc: die with the parent, mounts,
+cgroups and the record on disk, identity, privileges, program. Whoever forked it makes its cgroups, moves it into them and
+writes the record while it mounts, for each takes its time. A failure is told to the shim over
 the channel, whose closing by exec means success.
 
     argv, env, cwd, uid, gid, groups, nested_user     as execve, setuid, setgroups take them; gid null: the account's
@@ -81,7 +81,7 @@ def run_beside(spec: dict[str, Any], channel: socket.socket, stdio: Sequence[int
             write("/proc/self/oom_score_adj", str(spec.get("oom_score_adj", 0)), optional=True)
         if target:
             linux.setns(os.pidfd_open(target), linux.CLONE_NEWPID | (0 if own_root else linux.CLONE_NEWNS))
-        pid = linux.clone(extra | (linux.CLONE_NEWNS if own_root else 0))
+        pid = linux.clone(extra)
     except OSError as error:
         channel.send(FAILED + json.dumps({"message": f"cannot enter the container: {error.strerror}"}).encode())
         os._exit(1)
@@ -188,6 +188,7 @@ def enter_cgroups(spec: dict[str, Any], pid: str) -> None:
 def _build_root(spec: dict[str, Any]) -> None:
     """A new root from an overlay and mounts. Targets resolve inside it, for it is the root when they are made."""
     root = spec["root"]
+    linux.unshare(linux.CLONE_NEWNS)  # only now: it has what is mounted at this moment
     linux.mount("none", "/", flags=linux.MS_REC | linux.MS_SLAVE)
     merged = os.path.join(root["dir"], "merged")
     if "parts" in root:

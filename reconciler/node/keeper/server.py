@@ -3,6 +3,10 @@
 It holds no state of its own: what there is stands in the run folder (records.py), so a new keeper after a kill
 knows all that the old one knew. A pod's folder is locked before the fork and stays locked by the shim, so that
 no pod ever has two. Containers are the shims' business; the daemon speaks to each shim directly.
+
+A shim is forked blank and then claimed for a pod. One is forked ahead, a moment after the last one was claimed and of
+its nature: the spare, with its namespaces, its first worker and that one's fork which will be the first container. It is on
+no disk and nothing depends on it; without its keeper it ends.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 SPARE_DELAY_MILLISECONDS = 200  # without work, before a shim is made ahead: pods often come several at a time
+END_MILLISECONDS = 1000  # for the spare, whose end is waited for so that nothing of a keeper is left behind
 KEPT_VARIABLE = "RECONCILER_KEEPER_DESCRIPTORS"  # listening socket and lock, across a re-exec
 LOCK_ATTEMPTS = 200
 LOCK_DELAY_SECONDS = 0.005
@@ -224,4 +229,4 @@ def _end(spare: zygote.Blank) -> None:
         ended.register(os.pidfd_open(spare.pid), select.POLLIN)
     except ProcessLookupError:
         return
-    ended.poll()
+    ended.poll(END_MILLISECONDS)

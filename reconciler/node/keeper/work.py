@@ -60,7 +60,7 @@ def begin(shim: Shim, claims: int, namespaces: int, failure: str) -> None:
         if namespaces & linux.CLONE_NEWNET:
             _raise_loopback()
         if namespaces and not shim.pause:
-            shim.ahead = _fork(linux.CLONE_NEWNS | linux.CLONE_NEWPID)
+            shim.ahead = _fork(linux.CLONE_NEWPID)
     except OSError as error:
         failure = failure or f"namespaces: {error.strerror}"
     with socket.socket(fileno=claims) as channel:
@@ -141,13 +141,11 @@ def start(shim: Shim, request: dict[str, Any], _: list[int], connection: socket.
     record = _start_record(shim, name, number, spec)
     records.write(path + ".start", record)
     try:
-        make_cgroups(spec.get("cgroups", ()))
-        pid, channel, given = _fork_container(shim, name, number, spec)
+        pid, channel = _fork_container(shim, name, number, spec)
     except OSError as error:
         return {"container": _conclude_start(shim, record, f"{error.filename or 'container'}: {error.strerror}")}
     record.update(pid=pid, ticks=records.start_ticks(pid), state="running", started_ns=time.time_ns())
-    records.write(path + ".start", record)  # on disk before its program can run
-    failure = _release(shim, pid, channel, spec, given)
+    failure = _release(shim, path, record, channel, spec)
     if failure is None:
         return {"container": record}
     records.write(path + ".start", {**record, "failure": failure})
@@ -168,11 +166,8 @@ def _start_record(shim: Shim, name: str, number: int, spec: dict[str, Any]) -> d
     }  # fmt: skip
 
 
-def _fork_container(shim: Shim, name: str, number: int, spec: dict[str, Any]) -> tuple[int, socket.socket, list[int]]:
-    """The container's first process, a child of the shim that waits for GO and its specification and ends of the pipes.
-
-    The shim has the other ends and knows it.
-    """
+def _fork_container(shim: Shim, name: str, number: int, spec: dict[str, Any]) -> tuple[int, socket.socket]:
+    """The container's first process, a child of the shim, which has its pipes and knows it. It builds its root and waits for GO."""
     inner: list[int] = []
     outer: list[int] = []
     if not spec.get("tty"):
@@ -183,10 +178,10 @@ def _fork_container(shim: Shim, name: str, number: int, spec: dict[str, Any]) ->
             os.close(inner[0])
             inner[0], stdin = os.pipe2(os.O_CLOEXEC)
             outer.append(stdin)
-    own = (linux.CLONE_NEWNS | (0 if spec.get("host_pid") else linux.CLONE_NEWPID)) if spec.get("root") else 0
+    own = linux.CLONE_NEWPID if spec.get("root") and not spec.get("host_pid") else 0
     if shim.pause:
         pid, channel = _fork_beside(shim.pause, spec, inner)
-    elif shim.ahead is not None and own == linux.CLONE_NEWNS | linux.CLONE_NEWPID:
+    elif shim.ahead is not None and own:
         pid, channel = shim.ahead
     else:
         pid, channel = _fork(own)
@@ -196,9 +191,10 @@ def _fork_container(shim: Shim, name: str, number: int, spec: dict[str, Any]) ->
     os.write(private, json.dumps(spec).encode())
     opened = crilog.open_log(log["path"])
     tell(shim, b"S\0" + "\0".join(fields).encode(), [private, opened, *outer])
-    for descriptor in outer:
+    socket.send_fds(channel, [child.GO], [private, *inner])
+    for descriptor in (private, *inner, *outer):
         os.close(descriptor)
-    return pid, channel, [private, *inner]
+    return pid, channel
 
 
 def _fork(namespaces: int) -> tuple[int, socket.socket]:
@@ -230,20 +226,19 @@ def _fork_beside(target: int, spec: dict[str, Any], stdio: list[int], extra: int
     raise OSError(0, json.loads(told[1:])["message"] if told else "killed while entering the container")
 
 
-def _release(shim: Shim, pid: int, channel: socket.socket, spec: dict[str, Any], given: list[int]) -> dict[str, Any] | None:
+def _release(shim: Shim, path: str, record: dict[str, Any], channel: socket.socket, spec: dict[str, Any]) -> dict[str, Any] | None:
     """Let the process go on to its program; what kept it from that, if anything did."""
-    socket.send_fds(channel, [child.GO], given)
-    for descriptor in given:
-        os.close(descriptor)
     try:
-        child.enter_cgroups(spec, str(pid))
+        make_cgroups(spec.get("cgroups", ()))
+        child.enter_cgroups(spec, str(record["pid"]))
+        records.write(path + ".start", record)  # on disk before its program can run
         channel.send(child.GO)
     except OSError as error:  # it ends when this worker does, after the failure is recorded
         return {"reason": "CreateContainerError", "message": f"{error.filename or 'container'}: {error.strerror}"}
     while True:
         data, descriptors, _, _ = socket.recv_fds(channel, 8192, 1)
         if data[:1] == child.CONSOLE:
-            tell(shim, f"C\0{pid}".encode(), descriptors)
+            tell(shim, f"C\0{record['pid']}".encode(), descriptors)
             channel.send(child.GO)
         elif data[:1] == child.FAILED:
             failure: dict[str, Any] = json.loads(data[1:])
