@@ -1,10 +1,10 @@
 """The process that a pod hangs on: its namespaces, and the parent of its containers.
 
 A fork of the zygote, one a pod, a few hundred private kilobytes. It may be there before the pod: blank, until its first
-worker hears what pod it is for (work.begin). It owns the containers' pipes and terminals,
-writes their logs, reaps them, has their ends recorded and tells whoever listens. It decides nothing: restarts,
-probes and grace periods are the daemon's. When it dies the kernel kills its containers with it. What operations
-do is in work.py and runs in workers; this is the part that stays, and quiet.py says why it is so plain.
+worker hears what pod it is for (work.begin). It owns the containers' pipes and terminals, writes their logs, reaps
+them, has their ends recorded and tells whoever listens. It decides nothing: restarts, probes and grace periods are the
+daemon's. When it dies the kernel kills its containers with it. What operations do is in work.py and runs in workers;
+this is the part that stays, and quiet.py says why it is so plain.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from tests.conformance.runtime.test_runtimes import UID, Bench, bench  # noqa: F
 PEER = f"{UID}b"
 
 
-def processes(bench: Bench) -> dict[int, int]:
+def processes(at: Bench) -> dict[int, int]:
     """The keeper's, its zygote's and shims' with their parents, but for the containers' programs."""
     found = {}
     for entry in pathlib.Path("/proc").iterdir():
@@ -22,25 +22,25 @@ def processes(bench: Bench) -> dict[int, int]:
             fields = (entry / "stat").read_text().rpartition(")")[2].split()
         except OSError:
             continue
-        if os.fsencode(bench.folder / "run") in words and fields[0] != "Z":
+        if os.fsencode(at.folder / "run") in words and fields[0] != "Z":
             found[int(entry.name)] = int(fields[1])
     return found
 
 
-def spares(bench: Bench) -> list[int]:
+def spares(at: Bench) -> list[int]:
     """Forks of the zygote, a child of the keeper, that are no pod's; once their first worker waits."""
-    found = processes(bench)
-    used = {sandbox.pid for sandbox in bench.runtime.sandboxes().values()}
+    found = processes(at)
+    used = {sandbox.pid for sandbox in at.runtime.sandboxes().values()}
     forks = [pid for pid, parent in found.items() if parent in found and found[parent] in found and found[found[parent]] not in found]
     return [pid for pid in forks if pid not in used and pid in found.values()]
 
 
-async def spare(bench: Bench) -> int:
-    await bench.until(lambda: spares(bench))
-    return spares(bench)[0]
+async def spare(at: Bench) -> int:
+    await at.until(lambda: spares(at))
+    return spares(at)[0]
 
 
-async def test_the_next_pod_gets_it(bench: Bench) -> None:
+async def test_the_next_pod_gets_it(bench: Bench) -> None:  # noqa: F811
     await bench.sandbox()
     waiting = await spare(bench)
     assert (await bench.sandbox(PEER)).pid == waiting
@@ -51,7 +51,7 @@ async def test_the_next_pod_gets_it(bench: Bench) -> None:
     assert await spare(bench) != waiting
 
 
-async def test_a_pod_of_another_nature_does_not(bench: Bench) -> None:
+async def test_a_pod_of_another_nature_does_not(bench: Bench) -> None:  # noqa: F811
     if bench.mode == "plain":
         pytest.skip("without namespaces all pods are alike")
     await bench.sandbox()
@@ -62,14 +62,14 @@ async def test_a_pod_of_another_nature_does_not(bench: Bench) -> None:
     assert bench.container(PEER).state == "running"
 
 
-async def test_a_killed_one_is_not_missed(bench: Bench) -> None:
+async def test_a_killed_one_is_not_missed(bench: Bench) -> None:  # noqa: F811
     await bench.sandbox()
     os.kill(await spare(bench), signal.SIGKILL)
     await bench.sandbox(PEER)
     assert (await bench.start("sleep", "1000", uid=PEER)).state == "running"
 
 
-async def test_a_killed_first_worker_is_not_missed(bench: Bench) -> None:
+async def test_a_killed_first_worker_is_not_missed(bench: Bench) -> None:  # noqa: F811
     """Its shim ends with it where no pod was claimed for, and does without it where one was."""
     await bench.sandbox()
     waiting = await spare(bench)
@@ -85,7 +85,7 @@ async def test_a_killed_first_worker_is_not_missed(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("end", ["kill", "upgrade", "shutdown"])
-async def test_it_goes_with_its_keeper(bench: Bench, end: str) -> None:
+async def test_it_goes_with_its_keeper(bench: Bench, end: str) -> None:  # noqa: F811
     """And a pod's shim with its container does not."""
     held = (await bench.sandbox()).pid
     running = await bench.start("sleep", "1000")
@@ -101,7 +101,7 @@ async def test_it_goes_with_its_keeper(bench: Bench, end: str) -> None:
     os.kill(running.pid, 0)
 
 
-async def test_a_container_sees_what_was_mounted_meanwhile(bench: Bench, tmp_path: pathlib.Path) -> None:
+async def test_a_container_sees_what_was_mounted_meanwhile(bench: Bench, tmp_path: pathlib.Path) -> None:  # noqa: F811
     if bench.mode != "root":
         pytest.skip("only root mounts on the machine")
     place = tmp_path / "place"
