@@ -8,7 +8,7 @@ more than one. Rules of scope CLUSTER are asked anew for every pod.
 
 import numpy as np
 
-from reconciler.scheduler.columns import Indices, Ints, Mask, Rows
+from reconciler.scheduler.columns import Ints, Mask, Rows
 from reconciler.scheduler.config import Profile
 from reconciler.scheduler.rules import Case, Scope, Score
 
@@ -19,6 +19,7 @@ LOT_BITS = 16
 WORD_BITS = 64
 WORD = (1 << WORD_BITS) - 1
 STEP, MIX = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9  # of splitmix64
+U_STEP, U_MIX, U_SHIFT = np.uint64(STEP), np.uint64(MIX), np.uint64(WORD_BITS - LOT_BITS)
 INFEASIBLE = -1
 UNKNOWN = -1
 
@@ -50,6 +51,8 @@ class Standing:
         self._worth: Ints = np.zeros(0, dtype=np.int64)
         self._keys: Ints = np.zeros(0, dtype=np.int64)  # worth and lot of the feasible, in whole blocks
         self._maxima: Ints = np.zeros(0, dtype=np.int64)
+        self._unkeyed: list[int] = []  # rows whose key is not what their worth says: only `_top` looks at keys
+        self._rows: Rows | None = None  # the feasible ones, while they stay the same
 
     def refresh(self) -> None:
         """Bring everything up to what the table says now."""
@@ -94,34 +97,34 @@ class Standing:
     def choose(self, among: Mask | None = None) -> int | None:
         """The row of the best node, one of the best by lot; None if none is feasible."""
         mask = self.feasible() if among is None else self.feasible() & among
-        raw = self._cluster_raw(mask)
-        if mask is self._feasible and not raw and not self._relative:
+        scores = [one for one in self._cluster_scores if one[0].applies is None or one[0].applies(self.case)]
+        if mask is self._feasible and not scores and not self._relative:
             return self._top()
-        rows = np.flatnonzero(mask)
-        if len(rows) <= 1:
-            return int(rows[0]) if len(rows) else None
-        total = self._worth[rows]
+        rows = self._rows_of(mask)
+        total = self._worth[rows].copy()
+        if not len(total):
+            return None
         for score, weight, values in self._relative:
             total += weight * _normalised(score, values[rows])
-        for score, weight, values in raw:
-            total += weight * _normalised(score, values)
-        best = rows[total == total.max()]
+        for score, weight in scores:
+            rated = score.rate(self.case, rows)
+            if rated is not None:
+                total += weight * _normalised(score, rated)
+        best = (total == total.max()).nonzero()[0]
+        if not isinstance(rows, slice):
+            best = rows[best]
         return int(best[0] if len(best) == 1 else best[self._lots(best).argmax()])
 
-    def _cluster_raw(self, mask: Mask) -> list[tuple[Score, int, Ints]]:
-        rows: Indices | None = None
-        found = []
-        for score, weight in self._cluster_scores:
-            if score.applies is not None and not score.applies(self.case):
-                continue
-            if rows is None:
-                rows = np.flatnonzero(mask)
-            values = score.rate(self.case, rows) if len(rows) else None
-            if values is not None:
-                found.append((score, weight, values))
-        return found
+    def _rows_of(self, mask: Mask) -> Rows:
+        """All rows as a slice, which costs no copy, or those of `mask`."""
+        if mask is not self._feasible:
+            return np.flatnonzero(mask)
+        if self._rows is None:
+            self._rows = self.case.table.everything if mask.all() else np.flatnonzero(mask)
+        return self._rows
 
     def _top(self) -> int | None:
+        self._enter_keys()
         if not len(self._maxima):
             return None
         block = int(self._maxima.argmax())
@@ -164,7 +167,9 @@ class Standing:
     def _judge_pods(self, rows: Rows) -> None:
         passes, worth = self._judged(rows)
         self._feasible[rows] = passes
+        self._rows = None
         self._worth[rows] = worth
+        self._unkeyed.clear()
         self._keys[rows] = np.where(passes, (worth << LOT_BITS) + self._lots(rows), INFEASIBLE)
         self._maxima[:] = self._keys.reshape(-1, BLOCK).max(axis=1)
 
@@ -187,12 +192,19 @@ class Standing:
 
     def _take_ahead(self, row: int) -> None:
         self._known_ahead[row] = False
-        passes, worth = bool(self._feasible_ahead[row]), int(self._worth_ahead[row])
-        self._feasible[row] = passes
-        self._worth[row] = worth
-        self._keys[row] = (worth << LOT_BITS) + self._lot(row) if passes else INFEASIBLE
-        start = row // BLOCK * BLOCK
-        self._maxima[row // BLOCK] = self._keys[start : start + BLOCK].max()
+        passes = self._feasible_ahead[row]
+        if passes != self._feasible[row]:
+            self._feasible[row] = passes
+            self._rows = None
+        self._worth[row] = self._worth_ahead[row]
+        self._unkeyed.append(row)
+
+    def _enter_keys(self) -> None:
+        for row in self._unkeyed:
+            self._keys[row] = (int(self._worth[row]) << LOT_BITS) + self._lot(row) if self._feasible[row] else INFEASIBLE
+            start = row // BLOCK * BLOCK
+            self._maxima[row // BLOCK] = self._keys[start : start + BLOCK].max()
+        self._unkeyed.clear()
 
     def _lots(self, rows: Rows) -> Ints:
         """Which of equal nodes comes first: by lot, but the same whenever a node of this name has as many pods.
@@ -200,9 +212,9 @@ class Standing:
         So what is forecast of a copy of the cluster is what the cluster does, and a pod more makes it another lot.
         """
         table = self.case.table
-        mixed = (table.name_hashes[rows] + (table.pod_count[rows] + self._seed).astype(np.uint64) * np.uint64(STEP)) * np.uint64(MIX)
-        lots: Ints = (mixed >> np.uint64(WORD_BITS - LOT_BITS)).astype(np.int64)
-        return lots
+        counted = (table.pod_count[rows] + self._seed).view(np.uint64)
+        mixed = (table.name_hashes[rows] + counted * U_STEP) * U_MIX
+        return (mixed >> U_SHIFT).view(np.int64)
 
     def _lot(self, row: int) -> int:
         """The same for one row, which is quicker so."""

@@ -32,21 +32,23 @@ def rate(case: Case, rows: Rows) -> Ints | None:
     parts, complete = case.once("spread score", lambda: _parts(case))
     if not parts:
         return None
-    feasible = np.arange(case.table.size)[rows] if isinstance(rows, slice) else rows
-    ignored = None if complete is None else ~complete[feasible]
-    total: Floats = np.zeros(len(feasible), dtype=np.float64)
+    ignored = None if complete is None else ~complete[rows]
+    total: Floats | None = None
     for part in parts:
         counts = case.table.census.count((part.spread.pods,), live_only=True)[: case.table.size]
+        here = part.codes[rows]
         if part.spread.topology_key == spreading.HOSTNAME:
-            found: Floats = counts[feasible].astype(np.float64)
-            domains = len(feasible) if ignored is None else len(feasible) - int(ignored.sum())
+            found: Floats = counts[rows].astype(np.float64)
+            domains = len(here) if ignored is None else len(here) - int(ignored.sum())
         else:
-            here = part.codes[feasible]
             found = part.column.sums(counts if part.counted is None else np.where(part.counted, counts, 0))[here]
             domains = int(np.count_nonzero(np.bincount(here if ignored is None else here[~ignored])))  # no key counts as one
         found = found * math.log(domains + 2) + (part.spread.max_skew - 1)
-        total += found if part.present is None else np.where(part.present[feasible], found, 0.0)
-    rounded = np.floor(total + 0.5).astype(np.int64)
+        if part.present is not None:
+            found = np.where(part.present[rows], found, 0.0)
+        total = found if total is None else total + found
+    assert total is not None
+    rounded = (total + 0.5).astype(np.int64)  # no count is below zero
     return rounded if ignored is None else np.where(ignored, IGNORED, rounded)
 
 
@@ -70,13 +72,17 @@ def _parts(case: Case) -> tuple[list[_Part], Mask | None]:
 
 def normalise(raw: Ints) -> Ints:
     """The emptiest domain gets the most; nodes without the keys get nothing."""
-    counted = raw[raw != IGNORED]
-    if not len(counted):
-        return np.zeros_like(raw)
-    lowest, highest = int(counted.min()), int(counted.max())
-    if highest == 0:
-        return np.where(raw == IGNORED, 0, MAX_SCORE)
-    return np.where(raw == IGNORED, 0, MAX_SCORE * (highest + lowest - raw) // highest)
+    if not len(raw):
+        return raw
+    lowest, highest = int(raw.min()), int(raw.max())
+    if lowest != IGNORED:
+        return _rated(raw, lowest, highest)
+    counted = raw != IGNORED
+    return np.where(counted, _rated(raw, int(raw[counted].min(initial=highest)), highest), 0)
+
+
+def _rated(raw: Ints, lowest: int, highest: int) -> Ints:
+    return MAX_SCORE * (highest + lowest - raw) // highest if highest > 0 else np.full_like(raw, MAX_SCORE)
 
 
 def applies(case: Case) -> bool:
