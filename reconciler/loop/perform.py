@@ -142,15 +142,9 @@ class Performance:
     async def _slowly(self, creates: list[plan.Action]) -> None:
         """1, 2, 4, ... at once, so that what is refused is refused once and not five hundred times."""
         start, size = 0, 1
-        room = asyncio.Semaphore(CREATES_AT_ONCE)
-
-        async def one(create: plan.Action) -> None:
-            async with room:
-                await self._one(create)
-
         while start < len(creates) and self.outcome.failure is None:
-            await _together([one(create) for create in creates[start : start + size]])
-            start, size = start + size, 2 * size
+            await _together([self._one(create) for create in creates[start : start + size]])
+            start, size = start + size, min(2 * size, CREATES_AT_ONCE)
 
     async def _one(self, action: plan.Action) -> None:
         """Perform `action` and note what came of it; never raises but when cancelled."""

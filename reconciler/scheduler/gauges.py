@@ -1,5 +1,7 @@
 """The scheduler's metrics, under kube-scheduler's names."""
 
+from functools import cache
+
 from prometheus_client import Counter, Gauge, Histogram
 
 from reconciler.metrics import registry
@@ -45,5 +47,28 @@ VICTIMS = Histogram(
 )
 
 
-def attempts_label(attempts: int) -> str:
-    return str(attempts) if attempts < MAX_ATTEMPTS_LABEL else f"{MAX_ATTEMPTS_LABEL}+"
+# What every pod counts is found once for each combination of labels.
+
+
+@cache
+def attempts(result: str, profile: str) -> Counter:
+    return ATTEMPTS.labels(result, profile)
+
+
+@cache
+def attempt_seconds(result: str, profile: str) -> Histogram:
+    return ATTEMPT_SECONDS.labels(result, profile)
+
+
+@cache
+def extension_seconds(point: str, status: str, profile: str) -> Histogram:
+    return EXTENSION_SECONDS.labels(point, status, profile)
+
+
+def sli_seconds(attempts: int) -> Histogram:
+    return _sli_seconds(min(attempts, MAX_ATTEMPTS_LABEL))
+
+
+@cache
+def _sli_seconds(attempts: int) -> Histogram:
+    return SLI_SECONDS.labels(str(attempts) if attempts < MAX_ATTEMPTS_LABEL else f"{MAX_ATTEMPTS_LABEL}+")

@@ -21,7 +21,7 @@ from reconciler.store.types import Durability, Entry, Full, JournalError, Operat
 log = logging.getLogger(__name__)
 
 BLOCK = 100_000  # revisions reserved at a time; the next block is asked for when half of one is left
-ANSWERS_AT_ONCE = 8  # writers woken in one turn of the event loop: a group's hundreds go on at length, and requests wait
+ANSWERS_AT_ONCE = 32  # writers woken in one turn of the event loop: a group's hundreds go on at length, and requests wait
 PENDING = 4_096  # transactions that wait for the disk; further ones wait before they are numbered
 FULL = "the disk is full: only removals and compaction work until there is space"
 
