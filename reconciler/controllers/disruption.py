@@ -169,11 +169,12 @@ UNMANAGED = (
 
 
 def _of_pod(view: View, old: meta.Obj | None, new: meta.Obj | None) -> Iterable[meta.Key]:
-    if old is not None and new is not None and _looks(old) == _looks(new):
-        return
     obj = new if new is not None else old
     assert obj is not None
-    for budget in view.by(BUDGETS, NAMESPACE, meta.namespace(obj)):
+    budgets = view.by(BUDGETS, NAMESPACE, meta.namespace(obj))
+    if not budgets or (old is not None and new is not None and _looks(old) == _looks(new)):
+        return
+    for budget in budgets:
         selector = _selector(budget)
         if any(one is not None and selector.matches(meta.labels(one)) for one in (old, new)):
             yield meta.key(budget)

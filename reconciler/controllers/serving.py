@@ -62,11 +62,12 @@ def trigger(of: meta.Obj, pods: Iterable[meta.Obj], before: Sequence[meta.Obj]) 
 
 def touched_services(view: View, old: meta.Obj | None, new: meta.Obj | None) -> Iterable[meta.Key]:
     """Services for which a change of a pod matters: not each of its updates does."""
-    if old is not None and new is not None and _looks(old) == _looks(new):
-        return
     obj = new if new is not None else old
     assert obj is not None
-    for one in view.by(SERVICES, NAMESPACE, meta.namespace(obj)):
+    services = view.by(SERVICES, NAMESPACE, meta.namespace(obj))
+    if not services or (old is not None and new is not None and _looks(old) == _looks(new)):
+        return
+    for one in services:
         selector = service.selector(one)
         if any(each is not None and selector.matches(meta.labels(each)) for each in (old, new)):
             yield meta.key(one)

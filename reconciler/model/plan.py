@@ -207,12 +207,15 @@ def owner_key(owner_kind: str) -> Follow:
 
     def keys(_: View, old: meta.Obj | None, new: meta.Obj | None) -> Iterable[meta.Key]:
         found: list[meta.Key] = []
+        before: Any = None  # most changes are not of the owner
         for obj in (old, new):
             owner = meta.controller(obj) if obj is not None else None
-            if obj is not None and owner is not None and owner.get("kind") == owner_kind:
-                key = (meta.namespace(obj), str(owner["name"]))
-                if key not in found:
-                    found.append(key)
+            if obj is None or owner is None or owner is before or owner.get("kind") != owner_kind:
+                continue
+            before = owner
+            key = (meta.namespace(obj), str(owner["name"]))
+            if key not in found:
+                found.append(key)
         return found
 
     return keys
