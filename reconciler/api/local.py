@@ -136,12 +136,11 @@ class LocalClient:
         return self._objects.decoder.roster
 
     async def _create(self, kind: Kind, action: plan.Create, origin: protocol.Origin, options: protocol.Options) -> protocol.Written:
-        namespace = meta.namespace(action.body) if kind.namespaced else ""
-        if action.subresource:
-            call = self._call(kind, namespace, meta.name(action.body), action, origin, options)
-            done, answer = await self._subresources.create(call, action.body)
-            return protocol.Written(answer, done.revision)
-        return _written(await self._objects.create(self._call(kind, namespace, "", action, origin, options), action.body))
+        call = self._call(kind, meta.namespace(action.body), meta.name(action.body), action, origin, options)
+        if not action.subresource:
+            return _written(await self._objects.create(call, action.body))
+        done, answer = await self._subresources.create(call, action.body)
+        return protocol.Written(answer, done.revision)
 
     def _call(
         self, kind: Kind, namespace: str, name: str, action: plan.ApiAction, origin: protocol.Origin, options: protocol.Options

@@ -92,7 +92,7 @@ class Objects:
         await self.cache.fresh()
         twin = self.twins.find(call, body)
         if twin is not None:
-            named = replace(call, name=meta.name(body))
+            named = _named(call, meta.name(body))
             return await self._settle(named, functools.partial(self._twin, named, twin))
         obj = self.decoder.decode(call, body, duplicates)
         if meta.resource_version(obj) not in ("", "0"):
@@ -101,7 +101,7 @@ class Objects:
         refusal: errors.StatusError | None = None
         for _ in range(NAMES_TRIED if prefix else 1):
             name = identity.generated_name(prefix, self.ids.suffix()) if prefix else meta.name(obj)
-            named = replace(call, name=name)
+            named = _named(call, name)
             try:
                 return await self._settle(named, functools.partial(self._first, named, body, obj))
             except errors.StatusError as error:
@@ -263,7 +263,9 @@ class Objects:
             return Done(Item(_with_revision(verdict.obj, entry.mod_revision), entry.mod_revision, b""), entry.mod_revision, gone=True)
         if current is not None:
             self.services.settle(call.kind, obj, current.obj)
-        return Done(Item.of(entry), entry.mod_revision, created=current is None)
+        shown = self._current(call)  # the same object, unless the cache is behind or already further
+        item = shown if shown is not None and shown.revision == entry.mod_revision else Item.of(entry)
+        return Done(item, entry.mod_revision, created=current is None)
 
     def _put(self, call: Call, key: str, obj: meta.Obj, current: Item | None) -> types.Put:
         value = bytes(memoryview(rawjson.dumps(obj)))  # what orjson returns has several times the room that it needs
@@ -383,6 +385,10 @@ class Objects:
 
     def _current(self, call: Call) -> Item | None:
         return self.cache.get(call.kind.storage_id, call.namespace, call.name)
+
+
+def _named(call: Call, name: str) -> Call:
+    return call if call.name == name else replace(call, name=name)
 
 
 def _in_hub_version(kind: Kind, obj: meta.Obj) -> meta.Obj:
