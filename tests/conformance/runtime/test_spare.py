@@ -1,5 +1,6 @@
 """The shim that waits for the next pod: that it is used, that nothing depends on it, and that it goes with its keeper."""
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -40,6 +41,13 @@ async def spare(at: Bench) -> int:
     return spares(at)[0]
 
 
+def kill_children(at: Bench, shim: int) -> None:
+    for pid, parent in processes(at).items():
+        if parent == shim:
+            with contextlib.suppress(ProcessLookupError):  # the end of one may be the end of another
+                os.kill(pid, signal.SIGKILL)
+
+
 async def test_the_next_pod_gets_it(bench: Bench) -> None:  # noqa: F811
     await bench.sandbox()
     waiting = await spare(bench)
@@ -73,14 +81,10 @@ async def test_a_killed_first_worker_is_not_missed(bench: Bench) -> None:  # noq
     """Its shim ends with it where no pod was claimed for, and does without it where one was."""
     await bench.sandbox()
     waiting = await spare(bench)
-    for pid, parent in processes(bench).items():
-        if parent == waiting:
-            os.kill(pid, signal.SIGKILL)
+    kill_children(bench, waiting)
     assert (await bench.start("sleep", "1000")).state == "running"
     claimed = (await bench.sandbox(PEER)).pid
-    for pid, parent in processes(bench).items():
-        if parent == claimed:
-            os.kill(pid, signal.SIGKILL)
+    kill_children(bench, claimed)
     assert (await bench.start("sleep", "1000", uid=PEER)).state == "running"
 
 
