@@ -6,7 +6,6 @@ form under Go's names but for a few structs listed here. Only texts for people n
 
 import difflib
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -33,47 +32,14 @@ ORDER = {
     "preemptionPolicy dnsConfig readinessGates runtimeClassName overhead enableServiceLinks topologySpreadConstraints os "
     "schedulingGates resourceClaims resources hostnameOverride schedulingGroup",
 }
-# What a pod's security context holds there besides its own fields: (name in PodSpec, zero value).
-HOST_FIELDS: tuple[tuple[str, Any], ...] = (
-    ("hostNetwork", False),
-    ("hostPID", False),
-    ("hostIPC", False),
-    ("shareProcessNamespace", None),
-    ("hostUsers", None),
+# What a pod's security context holds there besides its own fields, with their zero values.
+HOST_FIELDS: tuple[tuple[str, str, Any], ...] = (
+    ("hostNetwork", "HostNetwork", False),
+    ("hostPID", "HostPID", False),
+    ("hostIPC", "HostIPC", False),
+    ("shareProcessNamespace", "ShareProcessNamespace", None),
+    ("hostUsers", "HostUsers", None),
 )
-ACRONYMS = frozenset(
-    [
-        "api",
-        "aws",
-        "csi",
-        "dns",
-        "fc",
-        "fs",
-        "gce",
-        "gmsa",
-        "grpc",
-        "http",
-        "ip",
-        "iqn",
-        "iscsi",
-        "nfs",
-        "os",
-        "pd",
-        "rbd",
-        "se",
-        "tcp",
-        "tty",
-        "uid",
-    ]
-)
-NAMES = {
-    "cephfs": "CephFS",
-    "chapAuthDiscovery": "DiscoveryCHAPAuth",
-    "chapAuthSession": "SessionCHAPAuth",
-    "diskURI": "DataDiskURI",
-    "storageos": "StorageOS",
-    "wwids": "WWIDs",
-}
 
 
 def ordered(node: Node | None, value: Any) -> Any:
@@ -100,14 +66,15 @@ def internal(node: Node, value: Any, struct: str = "") -> Any:
         value = _with_host_fields(value)
     made: dict[str, Any] = {}
     if node.name == CORE + "PodSecurityContext":
-        made |= {_go_name(name): value.get(name, zero) for name, zero in HOST_FIELDS}
+        made |= {go_name: value.get(name, zero) for name, go_name, zero in HOST_FIELDS}
     for name in ORDER.get(struct or node.name, "").split() or node.shape:
         child = node.field(name)
         if name == "metadata":
             made |= value.get(name) or {}
         elif child is not None:
             given = value.get(name)
-            made[_go_name(name)] = _zero(child, node.shape[name]) if given is None else internal(child, given)
+            shape = node.shape[name]
+            made[shape.partition(":")[0]] = _zero(child, shape) if given is None else internal(child, given)
     return made
 
 
@@ -137,7 +104,7 @@ def _told(schemas: Schemas, error: FieldError) -> FieldError:
 
 
 def _with_host_fields(spec: Mapping[str, Any]) -> dict[str, Any]:
-    host = {name: spec[name] for name, _ in HOST_FIELDS if name in spec}
+    host = {name: spec[name] for name, *_ in HOST_FIELDS if name in spec}
     return {**spec, "securityContext": {**(spec.get("securityContext") or {}), **host}}
 
 
@@ -151,11 +118,3 @@ def _zero(node: Node, shape: str) -> Any:
     if node.type == "object":
         return internal(node, {}) if node.shape else None
     return {"string": "", "boolean": False, "integer": 0, "number": 0}.get(node.type) if node.format in ("", "int32", "int64") else None
-
-
-def _go_name(name: str) -> str:
-    if name in NAMES:
-        return NAMES[name]
-    first = re.match(r"[a-z]+", name)
-    word = first[0] if first else ""
-    return (word.upper() if word in ACRONYMS else word[:1].upper() + word[1:]) + name[len(word) :]
