@@ -14,6 +14,7 @@ from typing import Any
 Schema = Mapping[str, Any]
 Enums = Mapping[str, Mapping[str, Sequence[str]]]  # definition to field to the values that it knows
 
+SENTENCES = "x-enum-sentences"  # beside the description of such a field: value to a sentence on it (kinds/schema/build.py)
 _PRESERVE = "x-kubernetes-preserve-unknown-fields"
 _JUNCTORS = ("allOf", "anyOf", "oneOf", "not")
 _SPECIAL: Mapping[str, Schema] = {
@@ -97,6 +98,7 @@ def _with_values(field: Schema, known: Sequence[str]) -> dict[str, Any]:
     for holder in ("items", "additionalProperties"):
         if holder in field:
             return {**field, holder: {**field[holder], "enum": [*known]}}
-    lines = [f' - `"{value}"`' for value in known]
+    sentences = field.get(SENTENCES, {})
+    lines = [f' - `"{value}"` {sentences.get(value, "")}'.rstrip() for value in known]
     description = "\n".join([field.get("description", ""), "", "Possible enum values:", *lines])
-    return {**field, "description": description, "enum": [*known]}
+    return {**{name: field[name] for name in field if name != SENTENCES}, "description": description, "enum": [*known]}

@@ -1,17 +1,22 @@
 """Build hook: condense the Kubernetes definitions into definitions.json beside this file.
 
-Source: the PyPI package kubernetes-validate, pinned in pyproject.toml, which carries the OpenAPI definitions of each
-Kubernetes minor. Only a git checkout runs this with the package present; a wheel or sdist already holds the result,
-and then the hook does nothing. Also runs by hand: `python reconciler/kinds/schema/build.py`.
+Sources: the PyPI package kubernetes-validate, pinned in pyproject.toml, which carries the OpenAPI definitions of each
+Kubernetes minor. They leave out what an API server adds to the descriptions of fields with known values (enums.json):
+a sentence on each. Those of the groups core, batch and autoscaling come from the descriptions of kubeflow-trainer-api,
+which were generated with them. Only a git checkout runs this with the packages present; a wheel or sdist already holds
+the result, and then the hook does nothing. Also runs by hand: `python reconciler/kinds/schema/build.py`.
 
 The result maps a definition's name ("io.k8s.api.core.v1.Pod") to an OpenAPI v3 schema: descriptions, formats and
-x-kubernetes-* extensions kept, references as "#/components/schemas/NAME", only what the stable versions reach.
+x-kubernetes-* extensions kept, references as "#/components/schemas/NAME", only what the stable versions reach. The
+sentences on values stand beside a field's description, as SENTENCES: api/published.py puts them into it.
 It imports nothing of the package it builds.
 """
 
+import ast
 import importlib.util
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +28,9 @@ except ImportError:  # run by hand in an environment without the build backend
 KUBERNETES = "v1.36.0"
 RESULT = Path(__file__).with_name("definitions.json")
 REFERENCE = "#/components/schemas/"
+SENTENCES = "x-enum-sentences"  # value to the sentence on it
+VALUES = "Possible enum values:"
+VALUE = re.compile(r' - `"(.*?)"`(.*?)(?= - `"|$)', re.DOTALL)
 STABLE = re.compile(r"\.v\d+\.")  # v1 and v2, not v1beta1 or v1alpha2
 
 # Defaults of list-map keys, which the published definitions leave out: apply needs them to find an item by its keys.
@@ -52,22 +60,68 @@ class SchemaBuildHook(BuildHookInterface):  # type: ignore[misc]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         del version, build_data
-        if not RESULT.exists():
+        if not RESULT.exists() or RESULT.stat().st_mtime < Path(__file__).stat().st_mtime:
             build()
 
 
 def build() -> None:
-    """Write definitions.json. Raises FileNotFoundError naming the package where it is not installed."""
-    found = importlib.util.find_spec("kubernetes_validate")
-    if found is None or not found.submodule_search_locations:
-        raise FileNotFoundError("the package kubernetes-validate is needed to build the schemas: pip install kubernetes-validate")
-    source = Path(found.submodule_search_locations[0], "kubernetes-json-schema", f"{KUBERNETES}-local", "_definitions.json")
+    """Write definitions.json. Raises FileNotFoundError naming the package that is not installed."""
+    source = Path(folder("kubernetes-validate"), "kubernetes-json-schema", f"{KUBERNETES}-local", "_definitions.json")
     every = json.loads(source.read_text())["$defs"]
     reached = closure(every, [name for name in every if STABLE.search(name)])
-    text = json.dumps({name: definition(name, every[name]) for name in sorted(reached)}, separators=(",", ":"), sort_keys=True)
+    condensed = {name: definition(name, every[name]) for name in sorted(reached)}
+    explain_values(condensed, Path(folder("kubeflow-trainer-api"), "models"))
+    text = json.dumps(condensed, separators=(",", ":"), sort_keys=True)
     partial = RESULT.with_suffix(".partial")
     partial.write_text(text)
     partial.replace(RESULT)
+
+
+def folder(package: str) -> str:
+    """Where a package of PyPI is installed. Raises FileNotFoundError."""
+    found = importlib.util.find_spec(package.replace("-", "_"))
+    if found is None or not found.submodule_search_locations:
+        raise FileNotFoundError(f"the schemas are built from the package {package}: install what pyproject.toml's build-system requires")
+    return found.submodule_search_locations[0]
+
+
+def explain_values(condensed: dict[str, Any], models: Path) -> None:
+    """Put the sentences on their values beside the fields that enums.json knows."""
+    known, shapes = (json.loads(RESULT.with_name(f"{name}.json").read_text()) for name in ("enums", "shapes"))
+    names = {name.replace(".", "").lower(): name for name in condensed}
+    types: dict[str, dict[str, str]] = {}
+    for owner, field, description in described_fields(models):
+        name = names.get(owner.lower(), "")
+        found = {value: text.strip() for value, text in VALUE.findall(description.partition(VALUES)[2]) if text.strip()}
+        if found and field in known.get(name, {}):
+            types[go_type(name, shapes[name][field])] = found
+    for name, fields in known.items():
+        for field in fields:
+            if found := types.get(go_type(name, shapes[name][field]), {}):
+                condensed[name]["properties"][field][SENTENCES] = found
+
+
+def go_type(definition: str, shape: str) -> str:
+    """The Go type of a field, such as io.k8s.api.core.v1.Protocol, from a shape of shapes.json, such as "4 - corev1.Protocol"."""
+    name = shape.split(" ")[2].lstrip("*")
+    package, _, own = name.rpartition(".")
+    return f"io.k8s.api.core.v1.{own}" if package else f"{definition.rpartition('.')[0]}.{own}"  # types of others are core's
+
+
+def described_fields(models: Path) -> Iterator[tuple[str, str, str]]:
+    """Class, name in JSON and description of each field of those pydantic models that name known values."""
+    for path in sorted(models.glob("io_k8s_*.py")):
+        text = path.read_text()
+        for owner in ast.parse(text).body if VALUES in text else ():
+            if isinstance(owner, ast.ClassDef):
+                yield from ((owner.name, *field) for field in fields_of(owner))
+
+
+def fields_of(model: ast.ClassDef) -> Iterator[tuple[str, str]]:
+    for node in model.body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and isinstance(node.value, ast.Call):
+            said = {word.arg: word.value.value for word in node.value.keywords if isinstance(word.value, ast.Constant)}
+            yield str(said.get("alias", node.target.id)), str(said.get("description", ""))
 
 
 def closure(every: dict[str, Any], names: list[str]) -> set[str]:

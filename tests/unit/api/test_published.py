@@ -48,6 +48,16 @@ def test_values_are_named() -> None:
 
 
 def test_values_of_elements_are_in_no_description() -> None:
+    field = {"type": "string", published.SENTENCES: {"Up": "goes up."}}
+    made = published.with_values({"properties": {"way": field}}, {"way": ["Down", "Up"]})
+    assert made["properties"]["way"] == {
+        "type": "string",
+        "description": '\n\nPossible enum values:\n - `"Down"`\n - `"Up"` goes up.',
+        "enum": ["Down", "Up"],
+    }
+
+
+def test_values_of_elements_stand_in_no_description() -> None:
     made = published.with_values({"properties": {"f": {"type": "array", "items": {"type": "string"}}}}, {"f": ["A", "B"]})
     assert made["properties"]["f"] == {"type": "array", "items": {"type": "string", "enum": ["A", "B"]}}
 
