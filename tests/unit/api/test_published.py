@@ -47,7 +47,7 @@ def test_values_are_named() -> None:
     assert field == {"description": "Which way.", "type": "string"}
 
 
-def test_values_of_elements_are_in_no_description() -> None:
+def test_values_are_explained_where_there_is_a_sentence() -> None:
     field = {"type": "string", published.SENTENCES: {"Up": "goes up."}}
     made = published.with_values({"properties": {"way": field}}, {"way": ["Down", "Up"]})
     assert made["properties"]["way"] == {
@@ -57,7 +57,7 @@ def test_values_of_elements_are_in_no_description() -> None:
     }
 
 
-def test_values_of_elements_stand_in_no_description() -> None:
+def test_values_of_elements_are_in_no_description() -> None:
     made = published.with_values({"properties": {"f": {"type": "array", "items": {"type": "string"}}}}, {"f": ["A", "B"]})
     assert made["properties"]["f"] == {"type": "array", "items": {"type": "string", "enum": ["A", "B"]}}
 
