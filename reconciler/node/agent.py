@@ -154,8 +154,13 @@ class NodeAgent:
             emit = plan.Emit(regarding=node, reason=reason, message=message, type="Warning", component=CONTROLLER)
             self._tasks.start(self._record_event(emit), "node event")
 
-    async def remove(self, uid: str, why: str) -> None:
-        await self.performer.remove_pod(decisions.RemovePod(uid=uid, why=why))
+    async def remove(self, uid: str, why: str) -> bool:
+        try:
+            await self.performer.remove_pod(decisions.RemovePod(uid=uid, why=why))
+        except (types.RuntimeFailure, OSError) as error:
+            log.warning("a pod that has ended is not removed", extra={"facts": {"pod": uid, "error": error}})
+            return False
+        return True
 
     async def usage(self) -> tuple[usage.Node, ...]:
         """Implements client/usage.Source."""

@@ -38,8 +38,8 @@ class Surroundings(Protocol):
     def warn(self, reason: str, message: str) -> None:
         """An Event about the Node."""
 
-    async def remove(self, uid: str, why: str) -> None:
-        """Everything of a pod that is on this machine."""
+    async def remove(self, uid: str, why: str) -> bool:
+        """Everything of a pod that is on this machine; whether that was possible."""
 
 
 class Evictor:
@@ -79,6 +79,7 @@ class Evictor:
             evicted = await self._relieve(found.due, seen)
         if not found.due:
             self._announced = None
+        evicted = [one for one in evicted if plan.is_alive(self._runtime.sandboxes().get(meta.uid(one.pod)))]  # it may have ended since
         for one in evicted:
             self._evict(one)
         return evicted
@@ -101,10 +102,8 @@ class Evictor:
             self._announced = due[0]
             self._around.warn("EvictionThresholdMet", plan.attempt(due[0], seen))
         if resource not in ("memory", "pids"):
-            spent = plan.spent(self._around.pods(), self._runtime.sandboxes())
-            for uid in spent:
-                await self._around.remove(uid, f"it has ended, and the node is low on {resource}")
-            if spent:
+            spent, why = plan.spent(self._around.pods(), self._runtime.sandboxes()), f"it has ended, and the node is low on {resource}"
+            if any([await self._around.remove(uid, why) for uid in spent]):
                 return []  # the next pass sees what that brought
         evictable = [pod for pod in self._living() if not pods.is_critical(pod)]
         candidates = [choice.Candidate(pod, await self._meter.used(pod, resource)) for pod in evictable]

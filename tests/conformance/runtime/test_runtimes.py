@@ -286,3 +286,14 @@ async def test_seccomp_profiles(bench: Bench) -> None:
         await bench.ended(name="default")
         await bench.ended(name="free")
         assert (bench.log(name="default"), bench.log(name="free")) == (["Seccomp:\t2"], ["Seccomp:\t0"])
+
+
+async def test_what_a_container_writes_is_in_its_layer(bench: Bench) -> None:
+    if bench.mode == "plain":
+        pytest.skip("its root is the host's own")
+    await bench.sandbox()
+    await bench.start("sh", "-c", "echo kept > /var/lib/written-by-a-container")
+    await bench.ended()
+    layer = bench.runtime.layer_path(UID, "main", 0)
+    assert layer is not None
+    assert [path.read_text() for path in layer.rglob("written-by-a-container")] == ["kept\n"]

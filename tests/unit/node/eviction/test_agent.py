@@ -33,6 +33,7 @@ class World:
         self.pressures: Mapping[str, str] = {}
         self.told: list[str] = []
         self.measured: list[str] = []
+        self.is_stuck = False
         self.clock = clocks.VirtualClock()
         self.memory = memory.Memory(self.sandboxes, lambda uid: None)
         settings = thresholds.settings(hard=hard, soft={}, soft_grace={}, minimum_reclaim={})
@@ -58,8 +59,11 @@ class World:
     def emit(self, pod: meta.Obj, container: str, type: str, reason: str, message: str) -> None:
         self.told.append(f"{meta.name(pod)} {reason}")
 
-    async def remove(self, uid: str, why: str) -> None:
+    async def remove(self, uid: str, why: str) -> bool:
+        if self.is_stuck:
+            return False
         del self.here[uid]
+        return True
 
     async def used(self, pod: meta.Obj, resource: str) -> choice.Used:
         return choice.Used()
@@ -100,6 +104,12 @@ async def test_what_has_ended_makes_room_first(world: Callable[..., World]) -> N
     node.left = {DISK: plan.Observed(100, 5)}
     assert await node.look() == []
     assert list(node.here) == ["a"]
+    assert await node.look() == ["a"]
+
+
+async def test_what_cannot_be_removed_holds_nothing_up(world: Callable[..., World]) -> None:
+    node = world(pod("a"), pod("ended", "Succeeded"), hard={DISK: "10%"})
+    node.left, node.is_stuck = {DISK: plan.Observed(100, 5)}, True
     assert await node.look() == ["a"]
 
 
