@@ -3,6 +3,7 @@
 Upstream: pkg/controller/history. Equal templates share one revision; going back gives the old one the highest number.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from reconciler.controllers import claims
 from reconciler.controllers.templates import Templates
 from reconciler.kinds import workload
-from reconciler.model import meta, plan
+from reconciler.model import govalue, meta, plan, rawjson
 from reconciler.model.view import View
 
 REVISIONS = "controllerrevisions.apps"
@@ -42,18 +43,18 @@ def known(view: View, owner: meta.Obj) -> claims.Claims:
 def present(view: View, keeping: Keeping, owner: meta.Obj, revisions: Sequence[meta.Obj]) -> tuple[meta.Obj, tuple[plan.Action, ...]]:
     """The revision of the owner's template, and what makes it exist with the highest number."""
     data = _data(owner)
-    equal = [one for one in revisions if one.get("data") == data]
-    equal = equal or [one for one in revisions if keeping.are_same(one.get("data") or meta.EMPTY, data)]
-    if not equal:
+    equal = (one for one in reversed(revisions) if one.get("data") == data)
+    alike = (one for one in reversed(revisions) if keeping.are_same(one.get("data") or meta.EMPTY, data))
+    found = next(itertools.chain(equal, alike), None)
+    if found is None:
         made = _made(keeping, owner, data, _number(revisions[-1]) + 1 if revisions else 1)
         other = view.get(REVISIONS, meta.namespace(owner), meta.name(made))
         if other is not None and not keeping.are_same(other.get("data") or meta.EMPTY, data):
             return made, (_collided(keeping.kind, owner),)
         return made, (plan.Create(kind=REVISIONS, body=made, why="its template is new"),)
-    newest = equal[-1]
-    if newest is revisions[-1]:
-        return newest, ()
-    raised = {**newest, "revision": _number(revisions[-1]) + 1}
+    if found is revisions[-1]:
+        return found, ()
+    raised = {**found, "revision": _number(revisions[-1]) + 1}
     return raised, (plan.Update(kind=REVISIONS, body=raised, why="its template is in use again"),)
 
 
@@ -100,6 +101,7 @@ def _template(data: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _made(keeping: Keeping, owner: meta.Obj, data: Mapping[str, Any], number: int) -> dict[str, Any]:
     hash = keeping.hash(owner, data)
+    kept = rawjson.Raw(data, govalue.marshal(data).encode())  # byte for byte, which Kubernetes' DaemonSets look at
     metadata: dict[str, Any] = {
         "name": f"{meta.name(owner)[:NAME_MOST]}-{hash}",
         "namespace": meta.namespace(owner),
@@ -108,7 +110,7 @@ def _made(keeping: Keeping, owner: meta.Obj, data: Mapping[str, Any], number: in
     }
     if meta.annotations(owner):
         metadata["annotations"] = meta.annotations(owner)
-    return {"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": metadata, "data": data, "revision": number}
+    return {"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": metadata, "data": kept, "revision": number}
 
 
 def _number(revision: meta.Obj) -> int:
