@@ -1,11 +1,12 @@
 """Which rows of the journal on disk can go, and how they go without holding up writers.
 
 Up to the compacted revision a key keeps the row that was newest there, nothing if that removed it. Rows that live
-objects' provenance needs become husks. Rows go in ascending order and in small transactions: wherever a
-crash interrupts, no removed key comes back. A later write that names as its cause what was superseded long before the
-compacted revision may find that gone.
+objects' provenance needs become husks; live are also the objects as a crash would leave them, without their volatile
+writes. Rows go in ascending order and in small transactions: wherever a crash interrupts, no removed key comes back.
+A later write that names as its cause what was superseded long before the compacted revision may find that gone.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -22,11 +23,16 @@ def plan(folder: Path, oldest: int, roots: Iterable[int]) -> Pruning:
     sizes: dict[int, int] = {}  # of the rows that may go
     husks: set[int] = set()
     newest: dict[str, tuple[int, int]] = {}  # per key at `oldest`: revision, bytes
+    origins: dict[str, tuple[int, int]] = {}  # what made each key as the file has it last
     connection = disk.connect(folder)
     try:
-        query = "SELECT revision, form, key, cause, coalesce(length(value), 0) FROM revision ORDER BY revision"
-        for revision, form, key, cause, size in connection.execute(query):
+        query = "SELECT revision, form, key, created, spec, cause, coalesce(length(value), 0) FROM revision ORDER BY revision"
+        for revision, form, key, created, spec, cause, size in connection.execute(query):
             causes[revision] = cause
+            if form == disk.Form.PUT:
+                origins[key] = (created, spec)
+            elif form == disk.Form.DELETE:
+                origins.pop(key, None)
             if revision > oldest:
                 continue
             if form != disk.Form.PUT:
@@ -41,7 +47,8 @@ def plan(folder: Path, oldest: int, roots: Iterable[int]) -> Pruning:
                 newest[key] = (revision, size)
     finally:
         connection.close()
-    kept = retained(causes, (*roots, *(revision for revision in causes if revision > oldest)))
+    later = (revision for revision in causes if revision > oldest)
+    kept = retained(causes, (*roots, *itertools.chain.from_iterable(origins.values()), *later))
     return Pruning(
         tuple(sorted(revision for revision in sizes if revision not in kept)),
         tuple(sorted(revision for revision in sizes if revision in kept and revision not in husks)),

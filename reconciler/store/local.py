@@ -133,11 +133,11 @@ class LocalJournal:
         return self._pipeline.commit(operations, provenance)
 
     def _published(self, steps: list[mvcc.Step]) -> None:
-        for step in steps:
-            change = step.change
-            if change.previous is not None and step.durable:
-                self._history_bytes += len(change.previous.value or b"")
-            if change.entry.lease or (change.previous is not None and change.previous.lease):
+        for change, _, durable in steps:
+            entry, previous = change
+            if previous is not None and durable:
+                self._history_bytes += len(previous.value or b"")
+            if entry.lease or (previous is not None and previous.lease):
                 self._expiry.leases.follow(change)
         self._hub.publish([step.change for step in steps], self._state.revision)
 

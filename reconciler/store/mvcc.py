@@ -87,26 +87,27 @@ def writes(operations: Sequence[Operation], lookup: Lookup) -> tuple[Put | Remov
 
 def steps(operations: Sequence[Put | Remove], revision: int, lookup: Lookup) -> tuple[Step, ...]:
     """`operations` (from `writes`) numbered from `revision` on. One durable put makes the whole transaction durable."""
-    durable = Durability.DURABLE in [op.durability for op in operations if isinstance(op, Put)]
-    return tuple([_step(op, number, lookup(op.key), durable) for number, op in enumerate(operations, start=revision)])
+    durable = False
+    for operation in operations:
+        durable = durable or (isinstance(operation, Put) and operation.durability is Durability.DURABLE)
+    made = []
+    for operation in operations:
+        made.append(_step(operation, revision, lookup(operation.key), durable))
+        revision += 1
+    return tuple(made)
 
 
 def _step(operation: Put | Remove, revision: int, old: Live | None, durable: bool) -> Step:
-    previous = old.entry if old else None
     if isinstance(operation, Remove):
         gone = Entry(operation.key, None, 0, revision, 0)
-        return Step(Change(gone, previous), None, old is not None and old.on_disk)
-    entry = Entry(
-        operation.key,
-        operation.value,
-        previous.create_revision if previous else revision,
-        revision,
-        previous.version + 1 if previous else 1,
-        operation.lease,
-        operation.obj,
-    )
-    spec_revision = revision if old is None or operation.spec_changed else old.spec_revision
-    live = Live(entry, spec_revision, durable or (old is not None and old.on_disk))
+        return Step(Change(gone, old.entry if old else None), None, old is not None and old.on_disk)
+    if old is None:
+        entry = Entry(operation.key, operation.value, revision, revision, 1, operation.lease, operation.obj)
+        return Step(Change(entry, None), Live(entry, revision, durable), durable)
+    previous, spec_revision, on_disk = old
+    _, _, created, _, version, _, _ = previous
+    entry = Entry(operation.key, operation.value, created, revision, version + 1, operation.lease, operation.obj)
+    live = Live(entry, revision if operation.spec_changed else spec_revision, durable or on_disk)
     return Step(Change(entry, previous), live, durable)
 
 
@@ -123,18 +124,19 @@ class State:
 
     def apply(self, step: Step) -> None:
         """Make `step` visible."""
-        change = step.change
-        key = change.entry.key
-        if step.live is None:
+        change, live, _ = step
+        entry, previous = change
+        key = entry.key
+        if live is None:
             del self.current[key]
             del self.keys[bisect.bisect_left(self.keys, key)]
         else:
-            self.current[key] = step.live
-            if change.previous is None:
+            self.current[key] = live
+            self._window_bytes += len(live.entry.value or b"")
+            if previous is None:
                 bisect.insort(self.keys, key)
-        self.revision = change.revision
+        self.revision = entry.mod_revision
         self._window.append(change)
-        self._window_bytes += len(change.entry.value or b"")
         while len(self._window) > WINDOW_CHANGES or self._window_bytes > WINDOW_BYTES:
             self.forget(self._window[(len(self._window) - 1) // 2].revision)
 
@@ -211,13 +213,14 @@ class Draft(Generic[Owner]):
         staged = self._staged.get(key)
         return staged[1] if staged else None
 
-    def publish(self, step: Step) -> None:
-        """Make the oldest staged write visible."""
-        key = step.change.entry.key
-        staged = self._staged.get(key)
-        if staged is not None and staged[0] is step:
-            del self._staged[key]
-        self._state.apply(step)
+    def publish(self, steps: Iterable[Step]) -> None:
+        """Make the oldest staged writes visible."""
+        for step in steps:
+            key = step.change.entry.key
+            staged = self._staged.get(key)
+            if staged is not None and staged[0] is step:
+                del self._staged[key]
+            self._state.apply(step)
 
     def discard(self) -> None:
         """Forget every staged write."""

@@ -41,6 +41,7 @@ class Pipeline:
         self._pending: deque[writer.Commit] = deque()
         self._answers: deque[writer.Commit] = deque()  # visible, their writers not yet woken
         self._submit: Callable[[Sequence[writer.Commit]], None]
+        self._loop: asyncio.AbstractEventLoop
         self._turn: list[writer.Commit] = []  # numbered in this turn of the event loop, to be submitted at its end
         self._epoch = 0
         self._next = state.revision + 1
@@ -51,6 +52,7 @@ class Pipeline:
 
     def start(self, submit: Callable[[Sequence[writer.Commit]], None]) -> None:
         self._submit = submit
+        self._loop = asyncio.get_running_loop()  # asking for it costs a system call, which every write would pay
 
     async def commit(self, operations: Sequence[Operation], provenance: Provenance) -> tuple[Entry, ...]:
         """See types.Journal.commit."""
@@ -80,59 +82,53 @@ class Pipeline:
         return self._draft.owner(found.key)
 
     async def _settled(self, commit: writer.Commit) -> None:
-        waiter = asyncio.get_running_loop().create_future()
+        waiter = self._loop.create_future()
         commit.waiters += (waiter,)
         await waiter
 
     def _number(self, operations: Sequence[Operation], provenance: Provenance) -> writer.Commit:
-        lookup = self._draft.lookup
-        writes = mvcc.writes(operations, lookup)
+        draft = self._draft
+        writes = mvcc.writes(operations, draft.lookup)
         ttls = [self._ttl_seconds(op.lease) if isinstance(op, Put) and op.lease else 0.0 for op in writes]
-        revision = self._draw(len(writes))
-        commit = self._commit_of(provenance)
-        commit.steps = steps = mvcc.steps(writes, revision, lookup)
-        rows: list[disk.Row] = []
-        essential = True
+        steps = mvcc.steps(writes, self._draw(len(writes)), draft.lookup)
+        commit = self._commit_of(provenance, steps)
         for step, ttl_seconds in zip(steps, ttls, strict=True):
-            self._draft.stage(step, commit)
+            draft.stage(step, commit)
             if step.durable:
-                rows.append(_row(step, provenance, ttl_seconds))
-                essential = essential and step.live is None
+                commit.rows.append(_row(step, provenance, ttl_seconds))
+                commit.essential = commit.essential and step.live is None
             else:
                 self.ledger.add(Record(step.change.entry.mod_revision, step.change.entry.key, provenance))
-        if rows:
-            if self.ledger:
-                commit.carried = self.ledger.carry(_needed(steps, provenance))
-            commit.rows = (*map(_husk, commit.carried), *rows)
-            commit.essential = essential
+        if commit.rows and self.ledger:
+            commit.carried = self.ledger.carry(_needed(steps, provenance))
+            commit.rows[:0] = map(_husk, commit.carried)
         self._enqueue(commit)
         return commit
 
     def _enqueue(self, commit: writer.Commit) -> None:
         idle = not self._pending
         self._pending.append(commit)
-        if commit.rows or commit.reserve:
-            self._hand_over(commit, at_once=idle)
-        else:
+        if not commit.rows and not commit.reserve:
             commit.written = True
             self._advance()
-
-    def _hand_over(self, commit: writer.Commit, *, at_once: bool) -> None:
-        """To an idle writer at once; a busy one is woken once a turn, for with it the two fight over the interpreter."""
-        if at_once:
-            self._submit((commit,))
             return
-        if not self._turn:
-            asyncio.get_running_loop().call_soon(self._end_turn)
         self._turn.append(commit)
+        if idle:
+            self._hand_over()
+        elif len(self._turn) == 1:
+            self._loop.call_soon(self._hand_over)
 
-    def _end_turn(self) -> None:
-        commits, self._turn = self._turn, []
-        self._submit(commits)
+    def _hand_over(self) -> None:
+        """What was numbered, to the writer, unless more are still to be answered: most of them come back with a write.
 
-    def _commit_of(self, provenance: Provenance, *, essential: bool = False, reserve: int = 0) -> writer.Commit:
-        outcome: asyncio.Future[tuple[Entry, ...] | None] = asyncio.get_running_loop().create_future()
-        return writer.Commit(self._epoch, outcome, provenance, essential=essential, reserve=reserve)
+        So half of many concurrent writers are on their way to the disk while the other half are answered.
+        """
+        if self._turn and len(self._turn) >= len(self._answers):
+            commits, self._turn = self._turn, []
+            self._submit(commits)
+
+    def _commit_of(self, provenance: Provenance, steps: tuple[mvcc.Step, ...] = (), reserve: int = 0) -> writer.Commit:
+        return writer.Commit(self._epoch, self._loop.create_future(), provenance, steps, reserve)
 
     async def unique(self) -> int:
         """A number from the sequence of revisions that nobody else ever gets. Raises Full."""
@@ -149,7 +145,7 @@ class Pipeline:
         """The first of `count` revisions that nobody else gets. Raises Full."""
         if self._next + count > self._asked - BLOCK // 2 and not self._exhausted:
             self._asked = self._next + count + BLOCK
-            self._enqueue(self._commit_of(Provenance("journal"), essential=True, reserve=self._asked))
+            self._enqueue(self._commit_of(Provenance("journal"), reserve=self._asked))
         if self._next + count > self._asked:
             raise Full(FULL)
         first = self._next
@@ -160,7 +156,8 @@ class Pipeline:
         """`group` is on disk."""
         for commit in group:
             commit.written = True
-            self._reserved = max(self._reserved, commit.reserve)
+            if commit.reserve:
+                self._reserved = max(self._reserved, commit.reserve)
         self._advance()
 
     def _advance(self) -> None:
@@ -169,11 +166,11 @@ class Pipeline:
         while self._pending and self._pending[0].written:
             commit = self._pending.popleft()
             self._answers.append(commit)
-            for step in commit.steps:
-                self._draft.publish(step)
-                steps.append(step)
-            self.ledger.landed(commit.carried)
+            steps += commit.steps
+            if commit.carried:
+                self.ledger.landed(commit.carried)
         if steps:
+            self._draft.publish(steps)
             self._visible(steps)
         if idle:
             self._answer()
@@ -186,13 +183,15 @@ class Pipeline:
             commit = self._answers.popleft()
             commit.answer(tuple([step.change.entry for step in commit.steps]))
         if self._answers:
-            asyncio.get_running_loop().call_soon(self._answer)
+            self._loop.call_soon(self._answer)
+        self._hand_over()
 
     def refused(self, group: list[writer.Commit]) -> None:
         """There was no space for `group`: its puts fail, all others that wait are numbered again."""
         essential_only = all(commit.essential for commit in group)
         lost = {commit for commit in group if essential_only or not commit.essential}
         pending, self._pending = self._pending, deque()
+        self._turn = []
         self._epoch += 1
         self._draft.discard()
         self.ledger.stranded()
@@ -238,19 +237,9 @@ def _needed(steps: Sequence[mvcc.Step], provenance: Provenance) -> set[int]:
 
 
 def _row(step: mvcc.Step, provenance: Provenance, ttl_seconds: float) -> disk.Row:
-    entry, live = step.change.entry, step.live
-    return disk.row(
-        entry.mod_revision,
-        disk.Form.PUT if live else disk.Form.DELETE,
-        entry.key,
-        entry.create_revision,
-        entry.version,
-        live.spec_revision if live else 0,
-        entry.lease,
-        ttl_seconds,
-        provenance,
-        entry.value,
-    )
+    (key, value, created, revision, version, lease, _), _ = step.change
+    form, spec = (disk.Form.PUT, step.live.spec_revision) if step.live else (disk.Form.DELETE, 0)
+    return disk.row(revision, form, key, created, version, spec, lease, ttl_seconds, provenance, value)
 
 
 def _husk(record: Record) -> disk.Row:

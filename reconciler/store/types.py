@@ -14,7 +14,7 @@ decodes it again; readers get it back from `Entry.obj`, which is None for what w
 """
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -38,8 +38,7 @@ class Provenance:
     source: str = ""  # "apps/web.yaml:12 (commit 1a2b3c4)" where a file said so
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(NamedTuple):
     """Write `value` at `key`. `expect` is the mod_revision it must have: 0 must not exist, None anything."""
 
     key: str
@@ -51,14 +50,12 @@ class Put:
     spec_changed: bool = True  # False: a status-only write, which does not replace the kept provenance
 
 
-@dataclass(frozen=True, slots=True)
-class Remove:
+class Remove(NamedTuple):
     key: str
     expect: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(NamedTuple):
     """Only compare: the transaction fails unless `key` has mod_revision `expect` (0: does not exist)."""
 
     key: str
@@ -68,9 +65,8 @@ class Check:
 Operation = Put | Remove | Check
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One key at one revision. `value` is None for the revision that deleted the key."""
+class Entry(NamedTuple):
+    """One key at one revision. `value` is None for the revision that deleted the key. `obj` does not count for equality."""
 
     key: str
     value: bytes | None
@@ -78,7 +74,16 @@ class Entry:
     mod_revision: int
     version: int  # writes since creation, 1 for the first
     lease: int = 0
-    obj: Mapping[str, Any] | None = field(default=None, compare=False)
+    obj: Mapping[str, Any] | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Entry) and self[:-1] == other[:-1]
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(self[:-1])
 
 
 class Change(NamedTuple):

@@ -15,7 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -41,10 +41,10 @@ class Commit:
     outcome: asyncio.Future[tuple[Entry, ...] | None]  # None: not written, number it again; cancelled with its writer
     provenance: Provenance
     steps: tuple[Step, ...] = ()
-    rows: tuple[disk.Row, ...] = ()
-    carried: tuple[Record, ...] = ()
-    essential: bool = False  # no durable put: allowed to use the reserve
     reserve: int = 0  # revisions up to here become usable
+    rows: list[disk.Row] = field(default_factory=list)
+    carried: tuple[Record, ...] = ()
+    essential: bool = True  # no durable put: allowed to use the reserve
     written: bool = False  # as durable as it has to be
     waiters: tuple[asyncio.Future[None], ...] = ()  # others that want to know when it is decided
 
@@ -241,7 +241,10 @@ class Writer:
 
 
 def _bytes(commit: Commit) -> int:
-    return sum([len(row[-1] or b"") + 256 for row in commit.rows])
+    size = 0
+    for row in commit.rows:
+        size += len(row[-1] or b"") + 256
+    return size
 
 
 def _resolve(outcome: asyncio.Future[Any], result: Any) -> None:

@@ -85,7 +85,14 @@ def test_a_finished_compaction_leaves_nothing_superfluous(tmp_path: Path) -> Non
     assert list(connection.execute("SELECT revision, form FROM revision")) == [(1, 2), (2, 2), (4, 2), (5, 0), (6, 0)]
     assert disk.read(tmp_path, "a", 5) == Entry("a", b"3", 5, 5, 1)
     assert compaction.plan(tmp_path, 5, [5, 6]) == disk.Pruning((), (), (), 0)
-    assert compaction.plan(tmp_path, 5, [6]).delete == (1, 2, 4)
+    connection.close()
+
+
+def test_what_made_an_object_as_the_file_has_it_stays_while_a_volatile_write_hides_it(tmp_path: Path) -> None:
+    connection = disk.open_file(tmp_path)
+    status = disk.row(4, disk.Form.PUT, "a", 2, 3, 3, 0, 0.0, Provenance("", "", 0, ""), b"")
+    disk.append(connection, [row(1, "a", b"", 0), row(2, "a", b"", 0), row(3, "a", b"", 0), status])
+    assert compaction.plan(tmp_path, 4, [5]) == disk.Pruning((1,), (2, 3), (), 0)
     connection.close()
 
 

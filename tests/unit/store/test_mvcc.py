@@ -141,7 +141,7 @@ def test_a_draft_is_seen_by_later_drafts_only() -> None:
     assert draft.owner("a") == "two"
     assert second.change.previous == first.change.entry
     assert "a" not in state.current
-    draft.publish(first)
+    draft.publish([first])
     assert draft.owner("a") == "two"
     assert state.current["a"].entry.value == b"1"
     draft.discard()

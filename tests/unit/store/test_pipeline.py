@@ -45,8 +45,8 @@ class Bench:
         return [change.entry.key for change in self.visible]
 
 
-async def settle() -> None:
-    for _ in range(5):
+async def settle(turns: int = 5) -> None:
+    for _ in range(turns):
         await asyncio.sleep(0)
 
 
@@ -229,6 +229,33 @@ async def test_a_busy_writer_is_woken_once_a_turn() -> None:
     assert woken == [20]
     await bench.finish()
     assert [(await task)[0].key for task in tasks] == [f"k{number}" for number in range(20)]
+
+
+async def test_half_of_many_writers_are_at_the_disk_while_the_others_are_answered() -> None:
+    bench = Bench()
+    await bench.start(Put("a", b""))
+    groups: list[list[writer.Commit]] = []
+    bench.pipeline.start(lambda commits: groups.append(list(commits)))
+    count = 8 * pipeline.ANSWERS_AT_ONCE
+
+    async def write(key: str) -> None:
+        for _ in range(3):
+            await bench.pipeline.commit([Put(key, b"")], WHY)
+
+    tasks = [asyncio.create_task(write(f"k{number}")) for number in range(count)]
+    await settle()
+    await bench.finish()
+    assert [len(group) for group in groups] == [count]
+    bench.pipeline.written(groups.pop())
+    await settle(2 * count)
+    sizes = [len(group) for group in groups]
+    assert count // 2 <= sizes[0] < count, "they wait neither for all of the others nor one by one"
+    assert sum(sizes) == count
+    while groups:
+        bench.pipeline.written(groups.pop(0))
+        await settle(2 * count)
+    assert all(task.done() for task in tasks)
+    assert bench.state.revision == 2 + 3 * count
 
 
 async def test_a_large_group_is_answered_a_few_at_a_time() -> None:
