@@ -3,8 +3,10 @@
 Sources: the PyPI package kubernetes-validate, pinned in pyproject.toml, which carries the OpenAPI definitions of each
 Kubernetes minor. They leave out what an API server adds to the descriptions of fields with known values (enums.json):
 a sentence on each. Those of the groups core, batch and autoscaling come from the descriptions of kubeflow-trainer-api,
-which were generated with them. Only a git checkout runs this with the packages present; a wheel or sdist already holds
-the result, and then the hook does nothing. Also runs by hand: `python reconciler/kinds/schema/build.py`.
+which were generated with them, those of apps from lightkube-models of 1.23.1 (docs/adr/0020).
+
+Only a git checkout runs this with the packages present; a wheel or sdist already holds the result, and then the hook
+does nothing. Also runs by hand: `python reconciler/kinds/schema/build.py`.
 
 The result maps a definition's name ("io.k8s.api.core.v1.Pod") to an OpenAPI v3 schema: descriptions, formats and
 x-kubernetes-* extensions kept, references as "#/components/schemas/NAME", only what the stable versions reach. The
@@ -66,31 +68,32 @@ class SchemaBuildHook(BuildHookInterface):  # type: ignore[misc]
 
 def build() -> None:
     """Write definitions.json. Raises FileNotFoundError naming the package that is not installed."""
-    source = Path(folder("kubernetes-validate"), "kubernetes-json-schema", f"{KUBERNETES}-local", "_definitions.json")
+    source = Path(folder("kubernetes_validate"), "kubernetes-json-schema", f"{KUBERNETES}-local", "_definitions.json")
     every = json.loads(source.read_text())["$defs"]
     reached = closure(every, [name for name in every if STABLE.search(name)])
     condensed = {name: definition(name, every[name]) for name in sorted(reached)}
-    explain_values(condensed, Path(folder("kubeflow-trainer-api"), "models"))
+    fields, parameters = (Path(folder(module), "models") for module in ("kubeflow_trainer_api", "lightkube"))
+    explain_values(condensed, [*of_fields(fields), *of_parameters(parameters)])
     text = json.dumps(condensed, separators=(",", ":"), sort_keys=True)
     partial = RESULT.with_suffix(".partial")
     partial.write_text(text)
     partial.replace(RESULT)
 
 
-def folder(package: str) -> str:
-    """Where a package of PyPI is installed. Raises FileNotFoundError."""
-    found = importlib.util.find_spec(package.replace("-", "_"))
+def folder(module: str) -> str:
+    """Where a package is installed. Raises FileNotFoundError."""
+    found = importlib.util.find_spec(module)
     if found is None or not found.submodule_search_locations:
-        raise FileNotFoundError(f"the schemas are built from the package {package}: install what pyproject.toml's build-system requires")
+        raise FileNotFoundError(f"the schemas are built from the module {module}: install what pyproject.toml's build-system requires")
     return found.submodule_search_locations[0]
 
 
-def explain_values(condensed: dict[str, Any], models: Path) -> None:
-    """Put the sentences on their values beside the fields that enums.json knows."""
+def explain_values(condensed: dict[str, Any], described: list[tuple[str, str, str]]) -> None:
+    """Put the sentences on their values beside the fields that enums.json knows. What is described: class, field, description."""
     known, shapes = (json.loads(RESULT.with_name(f"{name}.json").read_text()) for name in ("enums", "shapes"))
     names = {name.replace(".", "").lower(): name for name in condensed}
     types: dict[str, dict[str, str]] = {}
-    for owner, field, description in described_fields(models):
+    for owner, field, description in described:
         name = names.get(owner.lower(), "")
         found = {value: text.strip() for value, text in VALUE.findall(description.partition(VALUES)[2]) if text.strip()}
         if found and field in known.get(name, {}):
@@ -108,8 +111,8 @@ def go_type(definition: str, shape: str) -> str:
     return f"io.k8s.api.core.v1.{own}" if package else f"{definition.rpartition('.')[0]}.{own}"  # types of others are core's
 
 
-def described_fields(models: Path) -> Iterator[tuple[str, str, str]]:
-    """Class, name in JSON and description of each field of those pydantic models that name known values."""
+def of_fields(models: Path) -> Iterator[tuple[str, str, str]]:
+    """From the fields of pydantic models, those that name known values."""
     for path in sorted(models.glob("io_k8s_*.py")):
         text = path.read_text()
         for owner in ast.parse(text).body if VALUES in text else ():
@@ -122,6 +125,15 @@ def fields_of(model: ast.ClassDef) -> Iterator[tuple[str, str]]:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and isinstance(node.value, ast.Call):
             said = {word.arg: word.value.value for word in node.value.keywords if isinstance(word.value, ast.Constant)}
             yield str(said.get("alias", node.target.id)), str(said.get("description", ""))
+
+
+def of_parameters(models: Path) -> Iterator[tuple[str, str, str]]:
+    """From docstrings that list parameters, of the group apps: * **NAME** ``TYPE`` - DESCRIPTION."""
+    for owner in ast.parse((models / "apps_v1.py").read_text()).body:
+        if isinstance(owner, ast.ClassDef):
+            _, *parameters = re.split(r"\n\s*\* \*\*(\w+)\*\* ", ast.get_docstring(owner) or "")
+            for field, description in zip(parameters[::2], parameters[1::2], strict=True):
+                yield f"iok8sapiappsv1{owner.name}", field, " ".join(description.split())
 
 
 def closure(every: dict[str, Any], names: list[str]) -> set[str]:
