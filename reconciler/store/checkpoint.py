@@ -64,6 +64,9 @@ class Checkpointer:
         started = time.perf_counter()
         try:
             frames, copied = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.BusyError:  # the writer was just changing the head of the log
+            self._wanted.set()
+            return False
         except apsw.Error as error:
             if not out_of_space(error, connection):
                 self._fail(error)

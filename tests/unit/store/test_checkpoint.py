@@ -1,7 +1,9 @@
 """Copying the log on a file system that fails when told."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import apsw
@@ -58,6 +60,20 @@ def test_all_or_not_all_is_told(desk: Desk, tmp_path: Path) -> None:
     assert not desk.checkpointer.run(desk.connection), "a reader still needs the older state"
     reader.close()
     assert desk.checkpointer.run(desk.connection)
+
+
+def test_a_log_whose_head_is_just_changing_is_copied_a_moment_later(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    again = threading.Event()
+    run = desk.checkpointer.run
+    monkeypatch.setattr(desk.checkpointer, "run", lambda connection: again.set())
+
+    def checkpoint_of(mode: int) -> None:
+        raise apsw.BusyError("database is locked")
+
+    changing: Any = SimpleNamespace(wal_checkpoint=checkpoint_of)
+    assert not run(changing)
+    assert again.wait(60)
+    assert desk.failures == []
 
 
 def test_a_failed_fsync_of_the_database_is_final(desk: Desk, faults: Any) -> None:
