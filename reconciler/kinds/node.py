@@ -29,6 +29,12 @@ def is_ready(node: meta.Obj) -> bool:
     return found is not None and found.get("status") == "True"
 
 
+def pressures(node: meta.Obj) -> tuple[str, ...]:
+    """The conditions that say that it is short of something."""
+    found = {one.get("type"): one.get("status") for one in meta.status(node).get("conditions") or ()}
+    return tuple(one for one in PRESSURES if found.get(one) == "True")
+
+
 def is_unschedulable(node: meta.Obj) -> bool:
     """Cordoned."""
     return bool(meta.spec(node).get("unschedulable"))
@@ -141,8 +147,8 @@ def health(node: meta.Obj) -> Health:
         return Health("Unknown", "no node agent has reported yet")
     if found.get("status") != "True":
         return Health("Degraded", str(found.get("message") or "it is not ready"))
-    pressed = next((one for kind in PRESSURES if (one := condition(node, kind)) is not None and one.get("status") == "True"), None)
-    return Health("Healthy") if pressed is None else Health("Degraded", str(pressed.get("message") or pressed["type"]))
+    short = [str((condition(node, one) or meta.EMPTY).get("message") or one) for one in pressures(node)]
+    return Health("Degraded", "; ".join(short)) if short else Health("Healthy")
 
 
 def is_measurement(old: meta.Obj | None, new: meta.Obj) -> bool:

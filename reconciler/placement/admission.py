@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from reconciler.kinds import node as nodes
 from reconciler.kinds import pod as pods
-from reconciler.model import conditions, meta
+from reconciler.model import meta
 from reconciler.placement import affinity, ports, requests, taints
 
 
@@ -28,6 +28,7 @@ class Share:
     ports: tuple[ports.HostPort, ...]
 
 
+EVICTED = "Evicted"
 MEMORY_TAINT = taints.Taint("node.kubernetes.io/memory-pressure", "", taints.NO_SCHEDULE)
 
 
@@ -59,9 +60,9 @@ def matches_node(pod: meta.Obj, node: meta.Obj) -> bool:
 
 def refusal(pod: meta.Obj, node: meta.Obj, others: Iterable[Share]) -> Refusal | None:
     """The first reason by kubelet's order; None if the node can run `pod` beside `others`, of the pods on it that have not ended."""
-    pressed = _pressed(pod, node)
-    if pressed is not None:
-        return pressed
+    short = under_pressure(pod, node)
+    if short is not None:
+        return short
     others = list(others)
     short = _short(pod, node, others)
     if short is not None:
@@ -76,16 +77,15 @@ def refusal(pod: meta.Obj, node: meta.Obj, others: Iterable[Share]) -> Refusal |
     return None
 
 
-def _pressed(pod: meta.Obj, node: meta.Obj) -> Refusal | None:
+def under_pressure(pod: meta.Obj, node: meta.Obj) -> Refusal | None:
     """A node that is short of something takes no more, but critical pods; for memory only BestEffort ones stay out."""
-    found = meta.status(node).get("conditions") or ()
-    true = [one for one in nodes.PRESSURES if conditions.is_true(found, one)]
+    true = nodes.pressures(node)
     if not true or pods.is_critical(pod):
         return None
     may_cope = pods.qos_class(pod) != "BestEffort" or taints.is_tolerated(MEMORY_TAINT, taints.of_pod(pod))
-    if true == ["MemoryPressure"] and may_cope:
+    if true == ("MemoryPressure",) and may_cope:
         return None
-    return Refusal("Evicted", f"The node had condition: [{' '.join(true)}]. ")
+    return Refusal(EVICTED, f"The node had condition: [{' '.join(true)}]. ")
 
 
 def _failed(predicate: str, words: str) -> Refusal:

@@ -14,7 +14,7 @@ from typing import Any
 from reconciler.controllers import Facts, claims, history, pods
 from reconciler.controllers.daemonset import rolling, targets
 from reconciler.controllers.templates import Templates
-from reconciler.kinds import daemonset, pod, workload
+from reconciler.kinds import daemonset, node, pod, workload
 from reconciler.kit import clock as clocks
 from reconciler.model import errors, meta, plan
 from reconciler.model.view import NAMESPACE, View
@@ -77,21 +77,21 @@ def _waiting(owner: meta.Obj, counted: Mapping[str, Any]) -> Iterable[plan.Waiti
 
 def _manage(owner: meta.Obj, fits: Mapping[str, targets.Fit], placed: Mapping[str, list[meta.Obj]], work: Work, now: float) -> None:
     """Pods on each node as they should be; pods for nodes that are gone and that never got there go."""
-    for node, fit in fits.items():
-        here = placed.get(node)
+    for name, fit in fits.items():
+        here = placed.get(name)
         if here is None:
             if fit.wanted:
-                work.nodes.append(node)
+                work.nodes.append(name)
         elif fit.may_stay:
-            _tend(owner, node, here, work, now)
+            _tend(owner, fit.node, here, work, now)
         else:
             work.doomed += [one for one in here if not meta.is_deleting(one)]
-    for node, here in placed.items():
-        if node not in fits:
+    for name, here in placed.items():
+        if name not in fits:
             work.doomed += [one for one in here if not pod.is_scheduled(one) and not meta.is_deleting(one)]
 
 
-def _tend(owner: meta.Obj, node: str, here: Sequence[meta.Obj], work: Work, now: float) -> None:
+def _tend(owner: meta.Obj, place: meta.Obj, here: Sequence[meta.Obj], work: Work, now: float) -> None:
     running = []
     for one in here:
         if meta.is_deleting(one):
@@ -99,11 +99,13 @@ def _tend(owner: meta.Obj, node: str, here: Sequence[meta.Obj], work: Work, now:
         if not pod.is_terminal(one):
             running.append(one)
             continue
+        if meta.status(one).get("reason") == admission.EVICTED and admission.under_pressure(one, place) is not None:
+            continue  # the next one would be refused, too, and so on for as long as the node is short of something
         ripe_at = clocks.parse_rfc3339(str(meta.meta(one)["creationTimestamp"])) + FAILED_REST_SECONDS
         if ripe_at > now:
             work.again_at = _earliest(work.again_at, ripe_at)
             continue
-        where = f"daemon pod {meta.namespace(one)}/{meta.name(one)} on node {node}"
+        where = f"daemon pod {meta.namespace(one)}/{meta.name(one)} on node {meta.name(place)}"
         if pod.phase(one) == "Failed":
             message = f"Found failed {where}, will try to kill it"
             work.emits.append(plan.Emit(regarding=owner, reason="FailedDaemonPod", message=message, type="Warning"))
@@ -117,11 +119,11 @@ def _tend(owner: meta.Obj, node: str, here: Sequence[meta.Obj], work: Work, now:
 def _performed(view: View, owner: meta.Obj, work: Work, hash: str, status: Iterable[plan.Action]) -> Iterable[plan.Action]:
     refused = _Refused(owner, tuple(status))
     names = pods.free_names(view, pods.PODS, owner, f"{meta.name(owner)}-")
-    for node, name in zip(work.nodes[:BURST], itertools.islice(names, BURST), strict=False):
+    for place, name in zip(work.nodes[:BURST], itertools.islice(names, BURST), strict=False):
         yield plan.Create(
             kind=pods.PODS,
-            body=targets.made_pod(owner, node, name, hash),
-            why=f"node {node} has no pod of DaemonSet {meta.name(owner)}",
+            body=targets.made_pod(owner, place, name, hash),
+            why=f"node {place} has no pod of DaemonSet {meta.name(owner)}",
             guard=plan.guard(SETS, owner),
             announce=plan.Emit(regarding=owner, reason="SuccessfulCreate", message=f"Created pod: {name}"),
             refused=refused.creating,
@@ -142,7 +144,7 @@ def _counted(
     owner: meta.Obj, fits: Mapping[str, targets.Fit], placed: Mapping[str, list[meta.Obj]], hash: str, now: float
 ) -> dict[str, Any]:
     seconds = workload.min_ready_seconds(owner)
-    first = {node: min(placed[node], key=targets.age) for node, fit in fits.items() if fit.wanted and node in placed}
+    first = {name: min(placed[name], key=targets.age) for name, fit in fits.items() if fit.wanted and name in placed}
     desired = sum(fit.wanted for fit in fits.values())
     available = sum(pod.is_available(one, seconds, now) for one in first.values())
     counts = {
@@ -153,7 +155,7 @@ def _counted(
     }
     status = {
         "currentNumberScheduled": len(first),
-        "numberMisscheduled": sum(node in placed for node, fit in fits.items() if not fit.wanted),
+        "numberMisscheduled": sum(name in placed for name, fit in fits.items() if not fit.wanted),
         "desiredNumberScheduled": desired,
         "numberReady": sum(map(pod.is_ready, first.values())),
         "observedGeneration": meta.generation(owner),
@@ -198,20 +200,24 @@ class _Refused:
 
 
 def _of_node(view: View, old: meta.Obj | None, new: meta.Obj | None) -> Iterable[meta.Key]:
-    """DaemonSets that a new or changed node lacks, and those that it no longer bears. A gone node's pods tell on their own."""
+    """DaemonSets that a new or changed node lacks, and those that it no longer bears, or may bear again.
+
+    A gone node's pods tell on their own.
+    """
     if new is None or (old is not None and _looks(old) == _looks(new)):
         return
     present = targets.owners_on(view, meta.name(new))
+    has_eased = old is not None and not set(node.pressures(old)) <= set(node.pressures(new))
     for namespace in view.by("namespaces", NAMESPACE, ""):
         for owner in view.by(SETS, NAMESPACE, meta.name(namespace)):
             probe = targets.probe(owner)
             here = meta.uid(owner) in present
-            if (not here and admission.is_wanted(probe, new)) or (here and not admission.may_stay(probe, new)):
+            if (not here and admission.is_wanted(probe, new)) or (here and (has_eased or not admission.may_stay(probe, new))):
                 yield meta.key(owner)
 
 
-def _looks(node: meta.Obj) -> tuple[Any, ...]:
-    return meta.labels(node), meta.spec(node).get("taints"), meta.spec(node).get("unschedulable")
+def _looks(one: meta.Obj) -> tuple[Any, ...]:
+    return meta.labels(one), meta.spec(one).get("taints"), meta.spec(one).get("unschedulable"), node.pressures(one)
 
 
 def of(facts: Facts) -> tuple[plan.Controller, ...]:

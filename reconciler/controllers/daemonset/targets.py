@@ -26,6 +26,7 @@ TOLERATED_BY_HOST_NETWORK = ("node.kubernetes.io/network-unavailable", "NoSchedu
 
 @dataclass(frozen=True, slots=True)
 class Fit:
+    node: meta.Obj
     wanted: bool  # a pod should be there
     may_stay: bool  # a pod that is there is left alone
 
@@ -36,7 +37,7 @@ def fitting(owner: meta.Obj, nodes: Iterable[meta.Obj]) -> dict[str, Fit]:
     found = {}
     for node in nodes:
         wanted = admission.is_wanted(tried, node)
-        found[meta.name(node)] = Fit(wanted, wanted or admission.may_stay(tried, node))
+        found[meta.name(node)] = Fit(node, wanted, wanted or admission.may_stay(tried, node))
     return found
 
 

@@ -6,7 +6,6 @@ hold is measured only where something is short or they have limits, and then for
 """
 
 import asyncio
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -17,8 +16,6 @@ from reconciler.model import meta
 from reconciler.node import memory, metrics, observed
 from reconciler.node.eviction import choice, measure, plan, thresholds
 from reconciler.node.runtimes import types
-
-log = logging.getLogger(__name__)
 
 MONITORING_SECONDS = 10.0
 CLEANUP_SECONDS = 30.0  # an evicted pod is waited for, after its grace
@@ -118,7 +115,6 @@ class Evictor:
 
     def _evict(self, one: choice.Eviction) -> None:
         metrics.count_eviction(one.signal)
-        log.warning("pod evicted", extra={"facts": {"pod": meta.path(one.pod), "why": one.message}})
         self._emit(one.pod, "", "Warning", observed.EVICTED, one.message)
         doom = observed.Doom(reason=observed.EVICTED, message=one.message, grace_seconds=one.grace_seconds, is_disruption=one.is_disruption)
         self._memory.change(meta.uid(one.pod), doom=doom)
