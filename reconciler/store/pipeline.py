@@ -89,16 +89,20 @@ class Pipeline:
     def _number(self, operations: Sequence[Operation], provenance: Provenance) -> writer.Commit:
         draft = self._draft
         writes = mvcc.writes(operations, draft.lookup)
-        ttls = [self._ttl_seconds(op.lease) if isinstance(op, Put) and op.lease else 0.0 for op in writes]
+        ttls = {0: 0.0}
+        for operation in writes:
+            if isinstance(operation, Put) and operation.lease:
+                ttls[operation.lease] = self._ttl_seconds(operation.lease)
         steps = mvcc.steps(writes, self._draw(len(writes)), draft.lookup)
         commit = self._commit_of(provenance, steps)
-        for step, ttl_seconds in zip(steps, ttls, strict=True):
+        for step in steps:
             draft.stage(step, commit)
+            entry = step.change.entry
             if step.durable:
-                commit.rows.append(_row(step, provenance, ttl_seconds))
-                commit.essential = commit.essential and step.live is None
+                commit.rows.append(_row(step, provenance, ttls[entry.lease]))
+                commit.essential = commit.essential and entry.value is None
             else:
-                self.ledger.add(Record(step.change.entry.mod_revision, step.change.entry.key, provenance))
+                self.ledger.add(Record(entry.mod_revision, entry.key, provenance))
         if commit.rows and self.ledger:
             commit.carried = self.ledger.carry(_needed(steps, provenance))
             commit.rows[:0] = map(_husk, commit.carried)

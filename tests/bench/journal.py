@@ -1,8 +1,8 @@
 """Durable puts, beside Debian's etcd on the same disk in alternating rounds, and beside a busy event loop.
 
-Ours is called in process, as the API server calls it; etcd is a process of its own and is asked over gRPC where grpcio is
-installed, else through its JSON gateway, which costs etcd about half. The client of etcd is Python and uses the share of a core
-that the row tells.
+Ours is called in process, as the API server calls it and with the daemon's garbage collection; etcd is a process of its own and
+is asked over gRPC where grpcio is installed, else through its JSON gateway, which costs etcd about half. The client of etcd is
+Python and uses the share of a core that the row tells.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ from typing import Any
 import aiohttp
 import uvloop
 
+from reconciler.daemon import heap
 from reconciler.kit.clock import SystemClock
 from reconciler.store.local import LocalJournal
 from reconciler.store.types import Provenance, Put
@@ -41,6 +42,7 @@ Write = Callable[[str], Awaitable[Any]]
 
 
 def rows() -> Iterator[Row]:
+    heap.prepare()
     with tempfile.TemporaryDirectory(prefix="bench-journal-") as top:
         folder = pathlib.Path(top)
         yield Row("fdatasync of 8 KiB written over, the floor of every commit", "ms", _fdatasyncs(folder))
