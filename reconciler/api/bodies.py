@@ -6,6 +6,7 @@ broken characters. Error wording follows k8s.io/apimachinery's decoders.
 """
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from reconciler.model import errors, gojson, protobuf
 
 MOST_BYTES = 3 * 1024 * 1024
 MOST_DEPTH = 200
+SHORT_DIGITS = 20  # of integers that may be those of 64 bits
 SHOWN_BYTES = 30  # of a body that cannot be read, in the error
 
 PATCH_TYPES = {
@@ -43,6 +45,7 @@ _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[\]{}]')
 class Body:
     value: Any
     duplicates: tuple[str, ...] = ()  # complaints such as 'duplicate field "metadata.name"'
+    text: bytes = b""  # of an object in JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +226,15 @@ def _parse_leniently(raw: bytes) -> Any:
         raise ValueError(f"exceeded max depth of {MOST_DEPTH}")
     if complaint := gojson.complaint(raw.decode("latin-1")):  # Go's scanner looks at bytes
         raise ValueError(complaint)
-    return _well_formed(json.loads(raw.decode("utf-8", "replace")))
+    return _well_formed(json.loads(raw.decode("utf-8", "replace"), parse_int=_number, parse_float=_number))
+
+
+def _number(text: str) -> float:
+    """Raises ValueError for one beyond what any field holds."""
+    number = int(text) if text.lstrip("-").isdecimal() and len(text) < SHORT_DIGITS else float(text)
+    if math.isinf(number):
+        raise ValueError(f"json: cannot unmarshal number {text} into Go value of type float64")
+    return number
 
 
 def _well_formed(value: Any) -> Any:
@@ -267,7 +278,7 @@ def _keys(value: Any) -> int:
 def _with_duplicates(raw: bytes, value: Any) -> Body:
     """A body whose keys may occur twice: the later one wins, and maps are merged, as Go decodes into a struct."""
     duplicates = _duplicates(raw, value)
-    return Body(_well_formed(_merged(_pairs(raw))), duplicates) if duplicates else Body(value)
+    return Body(_well_formed(_merged(_pairs(raw))), duplicates, raw) if duplicates else Body(value, (), raw)
 
 
 def _pairs(raw: bytes) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from reconciler.api import envelope
 from reconciler.api.bodies import REPEATS
 from reconciler.api.calls import Call
-from reconciler.model import decode, errors, meta
+from reconciler.model import decode, errors, gojson, meta
 from reconciler.model.roster import Roster
 from reconciler.model.schema import Schemas
 
@@ -27,14 +27,14 @@ class Decoder:
         self.schemas = schemas
         self.roster = roster
 
-    def decode(self, call: Call, body: Any, duplicates: Sequence[str] = (), live: meta.Obj | None = None) -> meta.Obj:
-        """The object that a POST or PUT carries. Raises StatusError 400.
+    def decode(self, call: Call, body: Any, duplicates: Sequence[str] = (), live: meta.Obj | None = None, text: bytes = b"") -> meta.Obj:
+        """The object that a POST or PUT carries. Raises StatusError 400, which quotes `text`, what was read.
 
         `live` is what is stored: a caller in this process changes a copy of that, and shares with it what it left alone.
         """
         if not isinstance(body, Mapping):
             raise self._unhandled(call, f"json: cannot unmarshal {envelope.json_type(body)} into Go value of type v1.{call.kind.kind}")
-        placed = self._placed(call, self.typed(call, self._identified(call, body), duplicates, live))
+        placed = self._placed(call, self.typed(call, self._identified(call, body), duplicates, live, text))
         return placed if live is not None and _is_same_beside_status(placed, live) else call.version.default(placed)
 
     def redecode(self, call: Call, obj: Mapping[str, Any]) -> meta.Obj:
@@ -70,14 +70,27 @@ class Decoder:
             refused = errors.invalid("apiVersion", api_version, f"must be {wanted}")
             raise errors.invalid_object(call.kind.kind, call.kind.group, call.name, [refused])
 
-    def typed(self, call: Call, body: Mapping[str, Any], duplicates: Sequence[str] = (), live: meta.Obj | None = None) -> dict[str, Any]:
+    def typed(
+        self, call: Call, body: Mapping[str, Any], duplicates: Sequence[str] = (), live: meta.Obj | None = None, text: bytes = b""
+    ) -> dict[str, Any]:
         """`body` in canonical form; unknown and duplicate fields are dropped, warned of or refused."""
         try:
             obj, unknown = self._checked(call, body, live)
         except decode.DecodeError as error:
-            raise self._unhandled(call, str(error)) from None
+            raise self._unhandled(call, self._as_written(call, text) or str(error)) from None
         self._complain(call, [*duplicates, *(f'unknown field "{path}"' for path in unknown)])
         return obj
+
+    def _as_written(self, call: Call, text: bytes) -> str:
+        """What is wrong with an object, with its numbers as they were written; "" where that does not say."""
+        try:
+            if text and call.version.prune is None:
+                decode.decode(self.schemas.of(call.version.schema), gojson.as_written(text.decode("utf-8", "replace")))
+        except decode.DecodeError as error:
+            return str(error)
+        except ValueError:  # an integer of thousands of digits
+            return ""
+        return ""
 
     def _complain(self, call: Call, complaints: Sequence[str]) -> None:
         """Deal with what strict decoding found, as the request's fieldValidation says."""

@@ -87,14 +87,17 @@ class Objects:
         self.time = time
         self.ids = source
 
-    async def create(self, call: Call, body: Any, duplicates: Sequence[str] = ()) -> Done:
-        """POST of an object in the caller's version; `duplicates` are the parser's complaints. Raises StatusError."""
+    async def create(self, call: Call, body: Any, duplicates: Sequence[str] = (), text: bytes = b"") -> Done:
+        """POST of an object in the caller's version; `duplicates` are the parser's complaints, `text` is what it read.
+
+        Raises StatusError.
+        """
         await self.cache.fresh()
         twin = self.twins.find(call, body)
         if twin is not None:
             named = _named(call, meta.name(body))
             return await self._settle(named, functools.partial(self._twin, named, twin))
-        obj = self.decoder.decode(call, body, duplicates)
+        obj = self.decoder.decode(call, body, duplicates, text=text)
         if meta.resource_version(obj) not in ("", "0"):
             raise errors.StatusError(500, "", "resourceVersion should not be set on objects to be created")
         prefix = "" if meta.name(obj) else str(meta.meta(obj).get("generateName") or "")
@@ -111,10 +114,10 @@ class Objects:
         assert refusal is not None
         raise refusal
 
-    async def update(self, call: Call, body: Any, duplicates: Sequence[str] = ()) -> Done:
+    async def update(self, call: Call, body: Any, duplicates: Sequence[str] = (), text: bytes = b"") -> Done:
         """PUT of an object, or with `call.subresource` of its status, in the caller's version."""
         known = self._current(call) if call.speaks_as_stored else None
-        obj = self.decoder.decode(call, body, duplicates, known.obj if known is not None else None)
+        obj = self.decoder.decode(call, body, duplicates, known.obj if known is not None else None, text)
         uid, wanted = meta.uid(obj), _revision(obj)
 
         async def decide(current: Item | None) -> deletion.Verdict:

@@ -86,7 +86,7 @@ class Resources:
         if call.subresource:
             done, answer = await self.server.subresources.create(call, body.value or {})
             return _revised(self._any(201, answer, form, call), done)
-        done = await self.server.objects.create(replace(call, name=""), body.value, body.duplicates)
+        done = await self.server.objects.create(replace(call, name=""), body.value, body.duplicates, body.text)
         return _revised(self._object(201, call, done.item, form, query), done)
 
     async def update(self, request: web.BaseRequest, route: requests.Route, user: User, query: options.Query) -> Answer:
@@ -97,7 +97,7 @@ class Resources:
         if route.subresource not in subresources.SAME_SHAPE:
             done = await self.server.subresources.update(call, body.value or {})
             return _revised(self._scale(dict(done.item.obj), form, call, query), done)
-        done = await self.server.objects.update(call, body.value, body.duplicates)
+        done = await self.server.objects.update(call, body.value, body.duplicates, body.text)
         return _revised(self._object(201 if done.created else 200, call, done.item, form, query), done)
 
     async def patch(self, request: web.BaseRequest, route: requests.Route, user: User, query: options.Query) -> Answer:

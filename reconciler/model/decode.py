@@ -259,14 +259,14 @@ def _integer_of(form: str, go_type: str) -> Decoder:
     def integer(value: Any, trail: Trail | None, _: Findings) -> Any:
         if type(value) is int and least <= value <= most:
             return value
-        raise _mismatch(value, trail, go_type, shown=type(value) in (int, float))
+        raise _mismatch(value, trail, go_type, shown=type(value) is int or isinstance(value, float))
 
     return integer
 
 
 def _number_of(go_type: str) -> Decoder:
     def number(value: Any, trail: Trail | None, _: Findings) -> Any:
-        if type(value) not in (int, float):
+        if type(value) is not int and not isinstance(value, float):
             raise _mismatch(value, trail, go_type)
         return value
 
@@ -281,7 +281,7 @@ def _quantity(value: Any, _: Trail | None, __: Findings) -> Any:
     if type(value) is str and (value.isdecimal() and (value[0] != "0" or value == "0") and len(value) < 4):
         return value
     try:
-        return str(quantity.of(value if type(value) in (str, int, float) else ""))
+        return str(quantity.of(value if type(value) in (str, int) or isinstance(value, float) else ""))
     except ValueError as error:
         raise DecodeError(str(error)) from None
 

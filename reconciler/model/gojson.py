@@ -1,9 +1,11 @@
 """Why a text is no JSON, in the words of Go's encoding/json, which clients read in refusals.
 
 `complaint` says it of any text; it decodes nothing. Texts that are fine cost one pass of the standard parser.
+`as_written` reads a text whose numbers are to be quoted in a refusal.
 """
 
 import json
+from typing import Any
 
 END = "unexpected end of JSON input"
 _SPACE = " \t\r\n"
@@ -18,10 +20,30 @@ class _Wrong(Exception):
 def complaint(text: str) -> str:
     """ "" for good JSON."""
     try:
-        json.loads(text, parse_constant=_refuse)
+        json.loads(text, parse_int=str, parse_float=str, parse_constant=_refuse)
     except ValueError:
         return _scan(text)
     return ""
+
+
+class Number(float):
+    """One that prints as it was written: 1e3, not 1000.0."""
+
+    __slots__ = ("text",)
+    text: str
+
+    def __new__(cls, text: str) -> "Number":
+        made = super().__new__(cls, text)
+        made.text = text
+        return made
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def as_written(text: str) -> Any:
+    """JSON, with floats as Number and integers of any size. Raises ValueError."""
+    return json.loads(text, parse_float=Number)
 
 
 def _refuse(constant: str) -> None:

@@ -45,3 +45,10 @@ def test_good_json_is_not_complained_of(value: object) -> None:
 def test_half_a_structure_is_complained_of(value: object) -> None:
     text = json.dumps([value])
     assert gojson.complaint(text[:-1]) == "unexpected end of JSON input"
+
+
+def test_numbers_are_quoted_as_they_were_written() -> None:
+    read = gojson.as_written('{"a": [1e3, 1.50, 18446744073709551616, -0.0], "b": true}')
+    assert [str(number) for number in read["a"]] == ["1e3", "1.50", "18446744073709551616", "-0.0"]
+    assert f"{read['a'][0]}" == "1e3"
+    assert read == {"a": [1000, 1.5, 2**64, 0], "b": True}
