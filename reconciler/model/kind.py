@@ -7,6 +7,7 @@ of HTTP, storage or who reads it.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from reconciler.model import meta
@@ -157,12 +158,12 @@ class Kind:
     # to_hub and from_hub convert to and from that kind's hub form, and every other rule here works on it too.
     stored_as: str = ""
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Kubernetes' GroupResource, such as "pods" or "deployments.apps": the name used everywhere in code."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
-    @property
+    @cached_property
     def storage_id(self) -> str:
         """The Kind.id under which objects are stored, watched and cached."""
         return self.stored_as or self.id
@@ -172,7 +173,7 @@ class Kind:
         """The group that refusals of its objects name."""
         return self.storage_id.partition(".")[2]
 
-    @property
+    @cached_property
     def hub_version(self) -> Version:
         return self.version(self.hub) if self.hub else self.versions[0]
 

@@ -18,15 +18,16 @@ def meta(obj: Obj) -> Mapping[str, Any]:
 
 
 def name(obj: Obj) -> str:
-    return str(meta(obj).get("name", ""))
+    return str((obj.get("metadata") or EMPTY).get("name", ""))
 
 
 def namespace(obj: Obj) -> str:
-    return str(meta(obj).get("namespace", ""))
+    return str((obj.get("metadata") or EMPTY).get("namespace", ""))
 
 
 def key(obj: Obj) -> Key:
-    return namespace(obj), name(obj)
+    metadata = obj.get("metadata") or EMPTY
+    return str(metadata.get("namespace", "")), str(metadata.get("name", ""))
 
 
 def path(obj: Obj) -> str:

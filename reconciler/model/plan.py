@@ -205,17 +205,15 @@ class Controller:
 def owner_key(owner_kind: str) -> Follow:
     """The usual follow: the key of the controller reference of kind `owner_kind` (its kind name, "ReplicaSet")."""
 
+    def of(obj: meta.Obj | None) -> tuple[meta.Key, ...]:
+        owner = meta.controller(obj) if obj is not None else None
+        if obj is None or owner is None or owner.get("kind") != owner_kind:
+            return ()
+        return ((meta.namespace(obj), str(owner["name"])),)
+
     def keys(_: View, old: meta.Obj | None, new: meta.Obj | None) -> Iterable[meta.Key]:
-        found: list[meta.Key] = []
-        before: Any = None  # most changes are not of the owner
-        for obj in (old, new):
-            owner = meta.controller(obj) if obj is not None else None
-            if obj is None or owner is None or owner is before or owner.get("kind") != owner_kind:
-                continue
-            before = owner
-            key = (meta.namespace(obj), str(owner["name"]))
-            if key not in found:
-                found.append(key)
-        return found
+        if old is not None and new is not None and meta.meta(old).get("ownerReferences") is meta.meta(new).get("ownerReferences"):
+            return of(new)  # as most changes leave them
+        return dict.fromkeys((*of(old), *of(new)))
 
     return keys
