@@ -1,8 +1,9 @@
 """Looks every ten seconds at what the machine has left, and ends pods where that is too little: plan.py and choice.py decide.
 
-What has ended for good makes room before any pod that lives. At most one pod a pass goes for the node's sake, and nothing
-more is decided until nothing of it is left. An eviction that a restart of the daemon interrupts is decided anew. What pods
-hold is measured only where something is short or they have limits, and then for at most a two hundredth of a core.
+What has ended for good, and images that nobody uses, make room before any pod that lives. At most one pod a pass goes for
+the node's sake, and nothing more is decided until nothing of it is left. An eviction that a restart of the daemon
+interrupts is decided anew. What pods hold is measured only where something is short or they have limits, and then for at
+most a two hundredth of a core.
 """
 
 import asyncio
@@ -100,7 +101,8 @@ class Evictor:
             self._around.warn("EvictionThresholdMet", plan.attempt(due[0], seen))
         if resource not in ("memory", "pids"):
             spent, why = plan.spent(self._around.pods(), self._runtime.sandboxes()), f"it has ended, and the node is low on {resource}"
-            if any([await self._around.remove(uid, why) for uid in spent]):
+            made_room = [await self._around.remove(uid, why) for uid in spent]
+            if any([*made_room, await self._runtime.remove_unused_images()]):
                 return []  # the next pass sees what that brought
         evictable = [pod for pod in self._living() if not pods.is_critical(pod)]
         candidates = [choice.Candidate(pod, await self._meter.used(pod, resource)) for pod in evictable]

@@ -80,6 +80,15 @@ def load(folder: Path, name: str, source: Path) -> Loaded:
     return found
 
 
+def remove(folder: Path, name: str) -> None:
+    """Forget what was loaded under `name`, all of it or nothing."""
+    place = _place(folder, name)
+    leaving = place.with_name(place.name + ".gone")
+    shutil.rmtree(leaving, ignore_errors=True)
+    place.rename(leaving)
+    shutil.rmtree(leaving, ignore_errors=True)
+
+
 def _unpack(source: Path, layers: Path) -> tuple[Mapping[str, Any], int]:
     if source.is_dir():
         return _unpack_image(_FolderFiles(source), layers)

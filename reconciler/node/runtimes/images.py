@@ -7,7 +7,7 @@ An image is an entry of the configuration's `images` map, one that the user load
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,6 +66,19 @@ class Images:
     def load(self, name: str, source: Path) -> Image:
         """Take a folder or an archive (a plain tar, `docker save`, or OCI) into the data folder under `name`."""
         return _loaded(archive.load(self._folder, normal(name), source))
+
+    def remove_unused(self, used: Collection[str]) -> list[str]:
+        """Unpacked archives that are none of `used` (image ids) and can be unpacked again; their names. Blocking."""
+        removed = []
+        for name, path in self._configured.items():
+            try:
+                loaded = archive.find(self._folder, name, source=Path(path))
+                if loaded is not None and loaded.id not in used:
+                    archive.remove(self._folder, name)
+                    removed.append(name)
+            except OSError:
+                continue  # the archive is gone: what came of it cannot be had again
+        return removed
 
     def _from_path(self, name: str, path: Path) -> Image:
         if path.is_dir() and not (path / "index.json").exists():

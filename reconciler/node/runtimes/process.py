@@ -63,6 +63,7 @@ class ProcessRuntime:
         self._around: launch.Surroundings | None = None
         self._tasks = tasks.Tasks()
         self._channels: set[client.Channel] = set()
+        self._starting: list[str] = []  # ids of images that containers are made of right now
 
     @property
     def mode(self) -> launch.Mode:
@@ -145,13 +146,21 @@ class ProcessRuntime:
     def resolve_image(self, image: str, command: Sequence[str]) -> str:
         return self.images.resolve(image, command).described
 
+    async def remove_unused_images(self) -> bool:
+        used = {container.image_id for sandbox in self._sandboxes.values() for container in sandbox.containers}
+        return bool(await asyncio.to_thread(self.images.remove_unused, used | set(self._starting)))
+
     async def start_container(self, uid: str, spec: types.ContainerSpec) -> types.Container:
         image = self.images.resolve(spec.image, spec.command)
         description = launch.specification(self._surroundings, self._specs[uid], spec, image)
         fields: dict[str, Any] = {"name": spec.name, "attempt": spec.attempt, "spec": description}
-        answer = await self._ask_first(uid, "start", **fields) or await self._ask_shim(uid, "start", **fields)
-        container = _container(uid, answer["container"])
-        self._put(uid, container)
+        self._starting.append(image.id)
+        try:
+            answer = await self._ask_first(uid, "start", **fields) or await self._ask_shim(uid, "start", **fields)
+            container = _container(uid, answer["container"])
+            self._put(uid, container)
+        finally:
+            self._starting.remove(image.id)
         return container
 
     async def signal(self, uid: str, name: str, attempt: int, signal: str) -> None:

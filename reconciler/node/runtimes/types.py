@@ -225,6 +225,9 @@ class Runtime(Protocol):
     async def remove_sandbox(self, uid: str) -> None:
         """Kill what still runs and forget the pod: processes, records, mounts, cgroups, writable layers."""
 
+    async def remove_unused_images(self) -> bool:
+        """Make room by what no container uses and can be had again; whether there was any."""
+
     def resolve_image(self, image: str, command: Sequence[str]) -> str:
         """What `image` is here, in words for an Event; raises RuntimeFailure(ErrImagePull or InvalidImageName)."""
 

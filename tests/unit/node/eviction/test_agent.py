@@ -34,6 +34,7 @@ class World:
         self.told: list[str] = []
         self.measured: list[str] = []
         self.is_stuck = False
+        self.unused_images = 0
         self.clock = clocks.VirtualClock()
         self.memory = memory.Memory(self.sandboxes, lambda uid: None)
         settings = thresholds.settings(hard=hard, soft={}, soft_grace={}, minimum_reclaim={})
@@ -64,6 +65,10 @@ class World:
             return False
         del self.here[uid]
         return True
+
+    async def remove_unused_images(self) -> bool:
+        self.unused_images, had_any = 0, self.unused_images > 0
+        return had_any
 
     async def used(self, pod: meta.Obj, resource: str) -> choice.Used:
         return choice.Used()
@@ -104,6 +109,13 @@ async def test_what_has_ended_makes_room_first(world: Callable[..., World]) -> N
     node.left = {DISK: plan.Observed(100, 5)}
     assert await node.look() == []
     assert list(node.here) == ["a"]
+    assert await node.look() == ["a"]
+
+
+async def test_unused_images_go_before_pods(world: Callable[..., World]) -> None:
+    node = world(pod("a"), hard={DISK: "10%"})
+    node.left, node.unused_images = {DISK: plan.Observed(100, 5)}, 2
+    assert await node.look() == []
     assert await node.look() == ["a"]
 
 

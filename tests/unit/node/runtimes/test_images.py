@@ -59,6 +59,18 @@ def test_a_plain_tar(tmp_path: pathlib.Path) -> None:
     assert (pathlib.Path(found.lower[0]) / "etc/motd").read_bytes() == b"hi"
 
 
+def test_what_is_not_used_goes_if_it_can_be_had_again(tmp_path: pathlib.Path) -> None:
+    tars = {name: tar_of(tmp_path / f"{name}.tar", {"name": name.encode()}) for name in ("used", "unused", "lost")}
+    (tmp_path / "root").mkdir()
+    found = made(tmp_path, folder=str(tmp_path / "root"), **{name: str(path) for name, path in tars.items()})
+    layers = {name: pathlib.Path(found.resolve(name, ()).lower[0]) for name in tars}
+    tars["lost"].unlink()
+    assert found.remove_unused({found.resolve("used", ()).id}) == ["unused"]
+    assert [name for name, layer in layers.items() if layer.exists()] == ["used", "lost"]
+    assert (pathlib.Path(found.resolve("unused", ()).lower[0]) / "name").read_bytes() == b"unused"
+    assert found.resolve("folder", ()).lower == (str(tmp_path / "root"),)
+
+
 def test_docker_save_with_layers_and_configuration(tmp_path: pathlib.Path) -> None:
     layers = [tar_of(tmp_path / "0.tar", {"a": b"1"}).read_bytes(), tar_of(tmp_path / "1.tar", {"b": b"2"}).read_bytes()]
     config = {"config": {"Entrypoint": ["/run"], "Cmd": ["x"], "Env": ["A=b=c"], "WorkingDir": "/w", "User": "7:8"}}
