@@ -115,7 +115,9 @@ def _shortage(threshold: Threshold, observed: Observations) -> str:
     share = f"{100 * seen.available / seen.capacity:.1f}%" if seen.capacity else "0%"
     round_off = _rounded if _is_bytes(threshold.signal) else str
     figures = f"{round_off(seen.available)} ({share} of {round_off(seen.capacity)})"
-    return f"{threshold.signal} is {figures}, below {threshold.setting} of the configuration file"
+    more, is_below = threshold.minimum_reclaim, seen.available < threshold.amount.of(seen.capacity)
+    relation = "below" if is_below or more is None else f"not yet {more.text} above"
+    return f"{threshold.signal} is {figures}, {relation} {threshold.setting} of the configuration file"
 
 
 def _rounded(units: int) -> str:
