@@ -11,6 +11,7 @@ is numbered again, for it may have built on it. Not here: reading, watching, the
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 
 BLOCK = 100_000  # revisions reserved at a time; the next block is asked for when half of one is left
 ANSWERS_AT_ONCE = 32  # writers woken in one turn of the event loop: a group's hundreds go on at length, and requests wait
+HOLD_SECONDS = 0.002  # how long a numbered write waits at most for those of the writers that are being answered
 PENDING = 4_096  # transactions that wait for the disk; further ones wait before they are numbered
 FULL = "the disk is full: only removals and compaction work until there is space"
 
@@ -42,7 +44,8 @@ class Pipeline:
         self._answers: deque[writer.Commit] = deque()  # visible, their writers not yet woken
         self._submit: Callable[[Sequence[writer.Commit]], None]
         self._loop: asyncio.AbstractEventLoop
-        self._turn: list[writer.Commit] = []  # numbered in this turn of the event loop, to be submitted at its end
+        self._turn: list[writer.Commit] = []  # numbered lately, to be submitted together
+        self._turn_began = 0.0
         self._epoch = 0
         self._next = state.revision + 1
         self._reserved = reserved  # durably
@@ -116,6 +119,8 @@ class Pipeline:
             commit.written = True
             self._advance()
             return
+        if not self._turn:
+            self._turn_began = time.monotonic()
         self._turn.append(commit)
         if idle:
             self._hand_over()
@@ -123,11 +128,14 @@ class Pipeline:
             self._loop.call_soon(self._hand_over)
 
     def _hand_over(self) -> None:
-        """What was numbered, to the writer, unless more are still to be answered: most of them come back with a write.
+        """What was numbered, to the writer, unless more are still to be answered: most of them come back with a write at once.
 
-        So half of many concurrent writers are on their way to the disk while the other half are answered.
+        So half of many concurrent writers are on their way to the disk while the other half are answered. Where the answered
+        have much else to do first, nobody waits for them.
         """
-        if self._turn and len(self._turn) >= len(self._answers):
+        if not self._turn:
+            return
+        if len(self._turn) >= len(self._answers) or time.monotonic() - self._turn_began >= HOLD_SECONDS:
             commits, self._turn = self._turn, []
             self._submit(commits)
 
