@@ -22,7 +22,7 @@ from reconciler.node.keeper import linux, wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any, NoReturn
 
 MAX_WORKERS = 128
@@ -39,9 +39,8 @@ class Loop:
     """
 
     def __init__(self) -> None:
-        self.server = -1
-        self.tell = self._told = self._wakeup = self._wake = -1
-        self.stopping = False
+        self.server = self.tell = self._told = self._wakeup = self._wake = -1
+        self.stopping = self.is_serving = False
         self.workers: dict[int, int] = {}  # PID -> descriptor of its connection, -1 for none
         self.callbacks: dict[int, Callable[[int], object]] = {}
         self._connections: list[int] = []
@@ -51,10 +50,9 @@ class Loop:
         self._ears = select.poll()
 
     def open(self) -> None:
-        tell, told = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-        self._hearing = told
-        self.tell, self._told = tell.detach(), told.fileno()
-        self._wakeup, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.server, self.tell, self._told, self._wakeup, self._wake = descriptors()
+        self._accepting = _socket.socket(fileno=self.server)
+        self._hearing = _socket.socket(fileno=self._told)
         _signal.signal(_signal.SIGCHLD, _nothing)
         _signal.signal(_signal.SIGTERM, _nothing)
         _signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
@@ -62,10 +60,17 @@ class Loop:
         self._ears.register(self._told, select.POLLIN)
         self.watch(self._told, self.hear_all)
 
+    def take(self, inside: Sequence[int]) -> None:
+        """Have these of `descriptors` in the place of those that it was opened with."""
+        for own, other in zip((self.server, self.tell, self._told, self._wakeup, self._wake), inside, strict=True):
+            os.dup2(other, own, inheritable=False)
+            os.close(other)
+
     def serve_at(self, server: int) -> None:
-        self.server = server
-        self._accepting = _socket.socket(fileno=server)
-        self.watch(server, self._accept)
+        os.dup2(server, self.server, inheritable=False)
+        os.close(server)
+        self.is_serving = True
+        self.watch(self.server, self._accept)
 
     def close(self) -> None:
         """For one that is not the process's last."""
@@ -139,8 +144,7 @@ class Loop:
         if message[:1] == EVENT:
             self._broadcast(message[1:])
         else:
-            rights = ancillary[0][2] if ancillary else b""
-            self.on_told(message, [int.from_bytes(rights[i : i + 4], sys.byteorder) for i in range(0, len(rights), 4)])
+            self.on_told(message, received(ancillary))
 
     def _broadcast(self, line: bytes) -> None:
         for connection in list(self._connections):
@@ -188,7 +192,7 @@ class Loop:
             if descriptor is None:
                 self.on_ended(pid, status)
                 continue
-            if self.server >= 0 and self.server not in self.callbacks:
+            if self.is_serving and self.server not in self.callbacks:
                 self.watch(self.server, self._accept)
             if descriptor in self._connections:
                 if status == KEEP_CONNECTION << 8:
@@ -200,6 +204,19 @@ class Loop:
         self.unwatch(descriptor)
         self._connections.remove(descriptor)
         os.close(descriptor)
+
+
+def descriptors() -> tuple[int, int, int, int, int]:
+    """What a loop needs for itself: a socket in whose place it will serve, two ends over which workers tell, two of signals."""
+    tell, told = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    wakeup, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    return _socket.socket(_socket.AF_UNIX).detach(), tell.detach(), told.detach(), wakeup, wake
+
+
+def received(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
+    """The descriptors that came with a message."""
+    rights = ancillary[0][2] if ancillary else b""
+    return [int.from_bytes(rights[i : i + 4], sys.byteorder) for i in range(0, len(rights), 4)]
 
 
 def serve(loop: Loop, descriptor: int) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import socket
 
 CLAIMED, STARTED, CONSOLE, LOG, ATTACH = b"B", b"S", b"C", b"L", b"A"  # told by workers
+USER, GROUP = os.geteuid(), os.getegid()  # as they are outside of every user namespace
 _READ_BYTES = 16384
 _COPY_BYTES = select.PIPE_BUF  # a pipe that polls writable takes as much at once
 _MAX_READS_AT_END = 64
@@ -65,14 +66,12 @@ class Shim(quiet.Loop):
         self._lock = -1
         self._destroying = False
 
-    def serve(self, namespaces: int, share_pid: bool, claims: int) -> None:
-        """Be the shim of the pod that comes over `claims`, until it is removed."""
+    def serve(self, namespaces: int, share_pid: bool, claims: int, failure: str) -> None:
+        """Be the shim of the pod that comes over `claims`, until it is removed. It is open, and in its namespaces but for a `failure`."""
         linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
-        self.open()
-        failure = ""
         try:
-            if namespaces or share_pid:
-                self.pause = enter_sandbox(namespaces, share_pid)
+            if not failure and (share_pid or namespaces & linux.CLONE_NEWUSER):
+                self.pause = complete_sandbox(namespaces, share_pid)
         except OSError as error:
             failure = f"{error.filename or 'namespaces'}: {error.strerror}"
         self.work(work.begin, self, claims, namespaces, failure)
@@ -282,13 +281,10 @@ def _polled(descriptor: int) -> int:
     return next((events for _, events in poll.poll(0)), 0)
 
 
-def enter_sandbox(flags: int, share_pid: bool) -> int:
-    """Enter the pod's namespaces; the PID of the pause process where the pod shares one PID namespace."""
-    uid, gid = os.geteuid(), os.getegid()
-    if flags:
-        linux.unshare(flags)
+def complete_sandbox(flags: int, share_pid: bool) -> int:
+    """The PID of the pause process where the pod shares one PID namespace."""
     if flags & linux.CLONE_NEWUSER:
-        child.map_user(0, uid, 0, gid)
+        child.map_user(0, USER, 0, GROUP)
     if not share_pid:
         return 0
     pid = linux.clone(linux.CLONE_NEWPID)

@@ -10,9 +10,8 @@ import _signal  # type: ignore[import-not-found]
 import _socket
 import os
 import socket
-import sys
 
-from reconciler.node.keeper import quiet, rehearsal, shim
+from reconciler.node.keeper import linux, quiet, rehearsal, shim
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,10 +53,11 @@ class Zygote:
     def fork(self, nature: Nature) -> Blank:
         """A new shim that is no pod's yet."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
+        given = theirs.detach(), *quiet.descriptors()
+        try:
             for _ in range(2):
                 try:
-                    socket.send_fds(self._channel, [b"%d %d" % nature], [theirs.fileno()])
+                    socket.send_fds(self._channel, [b"%d %d" % nature], given)
                     told = self._channel.recv(32)
                 except OSError:
                     told = b""
@@ -65,6 +65,9 @@ class Zygote:
                     return Blank(int(told), nature, ours)
                 self._channel.close()
                 self._start()
+        finally:
+            for descriptor in given:
+                os.close(descriptor)
         raise OSError("the zygote ends at once")
 
     def _start(self) -> None:
@@ -77,7 +80,7 @@ class Zygote:
 
 
 def wait_and_fork(channel: int, run_dir: str, boot: str) -> None:
-    """Never returns. Shims are reaped by nobody: the keeper watches them by descriptor."""
+    """Never returns. Shims are children of the keeper."""
     for descriptor in range(3, 256):
         if descriptor != channel:
             try:
@@ -85,29 +88,34 @@ def wait_and_fork(channel: int, run_dir: str, boot: str) -> None:
             except OSError:
                 continue
     rehearsal.play(run_dir, boot)
-    _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)
-    _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)
     blank = shim.Shim(run_dir, boot)
+    blank.open()
     sock = _socket.socket(fileno=channel)
     while True:
         message, ancillary, _, _ = sock.recvmsg(_REQUEST_BYTES, quiet.RIGHTS_BYTES, _socket.MSG_CMSG_CLOEXEC)
         if not message:
             os._exit(0)
-        claims = int.from_bytes(ancillary[0][2][:4], sys.byteorder)
-        pid = os.fork()
+        claims, *inside = quiet.received(ancillary)
+        blank.take(inside)
+        namespaces, share_pid = message.split()
+        flags, failure = int(namespaces), ""
+        try:
+            pid = linux.clone(linux.CLONE_PARENT | flags)
+        except OSError as error:
+            failure = f"namespaces: {error.strerror}"
+            pid = linux.clone(linux.CLONE_PARENT)
         if pid == 0:
             os.close(channel)
-            become(blank, message, claims)
+            become(blank, flags, share_pid == b"1", claims, failure)
         os.close(claims)
         sock.send(b"%d" % pid)
 
 
-def become(blank: shim.Shim, message: bytes, claims: int) -> None:
+def become(blank: shim.Shim, namespaces: int, share_pid: bool, claims: int, failure: str) -> None:
     """In the fork: a shim until its pod is removed."""
     try:
         os.setsid()
-        namespaces, share_pid = message.split()
-        blank.serve(int(namespaces), share_pid == b"1", claims)
+        blank.serve(namespaces, share_pid, claims, failure)
         os._exit(0)
     except BaseException as error:  # noqa: BLE001 - the end of a process, which says why
         quiet.print_failure("shim", error)

@@ -29,11 +29,11 @@ def processes(at: Bench) -> dict[int, int]:
 
 
 def spares(at: Bench) -> list[int]:
-    """Forks of the zygote, a child of the keeper, that are no pod's; once their first worker waits."""
+    """Children of the keeper that are no pod's shim, once their first worker waits."""
     found = processes(at)
     used = {sandbox.pid for sandbox in at.runtime.sandboxes().values()}
-    forks = [pid for pid, parent in found.items() if parent in found and found[parent] in found and found[found[parent]] not in found]
-    return [pid for pid in forks if pid not in used and pid in found.values()]
+    children = [pid for pid, parent in found.items() if parent in found and found[parent] not in found]
+    return [pid for pid in children if pid not in used and pid in found.values()]
 
 
 async def spare(at: Bench) -> int:
