@@ -3,7 +3,8 @@
 Shims are all forks of one process, and a page stays shared until somebody writes to it; in Python merely looking
 at an object writes its reference count. So the long-lived process does next to nothing itself: whatever needs
 more than a few objects happens in a worker, a fork that serves one request or records one event and is gone,
-and that may block. Workers tell their parent the little it must know over `tell`.
+and that may block. Workers tell their parent the little it must know over `tell`. What every shim needs exists before
+the fork: objects for its sockets and what is polled for; the shim puts its own descriptors in the place of theirs.
 
 The C modules _socket and _signal are used directly here: their Python wrappers run through enum, which would
 cost every shim more than the rest of this file.

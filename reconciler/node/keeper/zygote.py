@@ -1,7 +1,8 @@
 """The process that shims are forks of: it waits, forks, and does nothing else.
 
 Whatever a process writes between two forks, its earlier forks keep in their own copies. The keeper writes; so it
-has this child fork for it. When the keeper is gone the zygote ends, and its shims live on.
+has this child fork for it, by a bare clone: a shim begins in its namespaces and as a child of the keeper, and none of
+the interpreter's work after a fork is done in it. When the keeper is gone the zygote ends, and its shims live on.
 """
 
 from __future__ import annotations
