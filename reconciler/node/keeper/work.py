@@ -70,6 +70,7 @@ def begin(shim: Shim, claims: int, namespaces: int, failure: str) -> None:
     server, lock, connection, *first = descriptors
     shim.uid = message.decode()
     with socket.socket(fileno=connection) as asking:
+        asking.settimeout(wire.TIMEOUT_SECONDS)
         failure = failure or _finish_sandbox(shim, namespaces)
         if failure:
             wire.send(asking, {"error": {"reason": "FailedCreatePodSandBox", "message": failure}})
