@@ -92,6 +92,7 @@ class LocalClient:
             limit=query.limit,
             token=query.continue_token,
             revision=query.revision,
+            now=self._objects.time.now(),
         )
         page = await paging.page(self._cache, found, namespace if found.namespaced else None, request)
         return protocol.Listing(tuple(item.obj for item in page.items), page.revision, page.token)

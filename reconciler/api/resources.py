@@ -66,7 +66,7 @@ class Resources:
     async def list_objects(self, request: web.BaseRequest, route: requests.Route, user: User, query: options.Query) -> Answer:
         form = _form(request, route, query, many=True)
         call = self._call(request, route, user, "list", options.NO_OPTIONS)
-        wanted, namespace = _listing(route, query), self._namespace(route)
+        wanted, namespace = _listing(route, query, self.server.time.now()), self._namespace(route)
         if self.server.measured.answers(route.kind):
             found = await self.server.measured.items(route.kind)
             page = paging.computed(found, route.kind, namespace, wanted, self.server.cache.revision)
@@ -128,7 +128,8 @@ class Resources:
         wanted, dry_run = options.delete(query, await self._delete_body(request))
         form = _form(request, route, query, many=True)
         call = replace(self._call(request, route, user, "deletecollection", options.NO_OPTIONS), dry_run=dry_run, options=wanted.shown())
-        page = await paging.page(self.server.cache, route.kind, self._namespace(route), _listing(route, query))
+        listing = _listing(route, query, self.server.time.now())
+        page = await paging.page(self.server.cache, route.kind, self._namespace(route), listing)
         await self.server.objects.delete_collection(call, page.items, wanted)
         return await self._page(call, page, form, query)
 
@@ -303,7 +304,7 @@ def _form(request: web.BaseRequest, route: requests.Route, query: options.Query,
     return replace(form, pretty=True) if query and query.one("pretty") in ("1", "true") else form
 
 
-def _listing(route: requests.Route, query: options.Query) -> paging.Request:
+def _listing(route: requests.Route, query: options.Query, now: float) -> paging.Request:
     match, wanted, token = query.one("resourceVersionMatch"), query.one("resourceVersion"), query.one("continue")
     refused = []
     if match and match not in ("Exact", "NotOlderThan"):
@@ -326,6 +327,7 @@ def _listing(route: requests.Route, query: options.Query) -> paging.Request:
         token=token,
         revision=options.revision(wanted) if wanted else None,
         match=match,  # type: ignore[arg-type]
+        now=now,
     )
 
 

@@ -105,6 +105,7 @@ class StatusError(Exception):
         *,
         details: Mapping[str, Any] | None = None,
         retry_after_seconds: int = 0,
+        continue_token: str = "",
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -112,12 +113,13 @@ class StatusError(Exception):
         self.message = message
         self.details = dict(details) if details is not None else None
         self.retry_after_seconds = retry_after_seconds
+        self.continue_token = continue_token
 
     def status(self) -> dict[str, Any]:
         body: dict[str, Any] = {
             "kind": "Status",
             "apiVersion": "v1",
-            "metadata": {},
+            "metadata": {"continue": self.continue_token} if self.continue_token else {},
             "status": "Failure",
             "message": self.message,
         }
@@ -141,6 +143,7 @@ class StatusError(Exception):
             str(body.get("message", "")),
             details=details,
             retry_after_seconds=retry,
+            continue_token=str((body.get("metadata") or {}).get("continue", "")),
         )
 
 
@@ -179,9 +182,9 @@ def bad_request(message: str) -> StatusError:
     return StatusError(400, "BadRequest", message)
 
 
-def gone(message: str) -> StatusError:
-    """A resource version that was compacted: list again (reason Expired)."""
-    return StatusError(410, "Expired", message)
+def gone(message: str, continue_token: str = "") -> StatusError:
+    """A resource version that was compacted (reason Expired): list again, or go on with the token inconsistently."""
+    return StatusError(410, "Expired", message, continue_token=continue_token)
 
 
 def insufficient_storage(message: str) -> StatusError:
