@@ -90,18 +90,24 @@ class Machine:
         return {item["metadata"]["uid"]: item for item in items if "deletionTimestamp" not in item["metadata"]}
 
     def processes(self) -> dict[str, list[int]]:
-        """The containers' first processes by pod uid, as the kernel has them."""
+        """The containers' first processes by pod uid, as the kernel has them; a fork that is about to become `sleep` is none."""
         mark = f"CRASH_TEST={self.folder}".encode()
-        found = collections.defaultdict(list)
+        pods: dict[int, str] = {}
+        parents: dict[int, int] = {}
         for entry in pathlib.Path("/proc").glob("[0-9]*"):
             try:
                 variables = (entry / "environ").read_bytes().split(b"\0")
-                is_first = b"POD_UID >> /flag" in (entry / "cmdline").read_bytes()
+                is_alike = b"POD_UID >> /flag" in (entry / "cmdline").read_bytes()
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
             except OSError:
                 continue
-            if mark in variables and is_first:
+            if mark in variables and is_alike:
                 uid = next(one for one in variables if one.startswith(b"POD_UID=")).partition(b"=")[2]
-                found[uid.decode()].append(int(entry.name))
+                pods[int(entry.name)], parents[int(entry.name)] = uid.decode(), parent
+        found = collections.defaultdict(list)
+        for pid, uid in pods.items():
+            if parents[pid] not in pods:
+                found[uid].append(pid)
         return found
 
     def starts(self) -> collections.Counter[str]:
