@@ -59,18 +59,19 @@ class _Range:
 def negotiate(accept: str, many: bool, has_protobuf: bool = True, has_shapes: bool = True) -> Form:
     """The form for an Accept header; `many` is whether a list is asked for. Raises StatusError 406.
 
-    What has no protobuf form (custom resources, Tables) is offered in JSON and YAML only, and an error not as a Table.
+    What has no protobuf form (custom resources, Tables) is offered in JSON and YAML only, but the metadata of a custom
+    resource has one; and an error is no Table.
     """
     if not accept:
         return Form()
     known = False
     for wanted in _ranges(accept):
         media = _MEDIA.get(wanted.media)
-        if media is None or (media == PROTOBUF and not has_protobuf):
+        shape = wanted.parameters.get("as", "")
+        if media is None or (media == PROTOBUF and not has_protobuf and not shape):
             known = known or media is not None
             continue
         known = True
-        shape = wanted.parameters.get("as", "")
         pretty = wanted.parameters.get("pretty", "") in ("1", "true")
         if not shape:
             return Form(media, pretty=pretty)

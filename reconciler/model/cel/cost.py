@@ -17,7 +17,8 @@ _SCANS = frozenset(
     {
         "contains", "startsWith", "endsWith", "indexOf", "lastIndexOf", "lowerAscii", "upperAscii", "replace", "split",
         "substring", "trim", "join", "find", "findAll", "url", "isURL", "quantity", "isQuantity", "ip", "isIP", "cidr",
-        "isCIDR", "sum", "min", "max", "isSorted", "bytes", "string", "reverse", "semver", "isSemver", "validate",
+        "isCIDR", "sum", "min", "max", "isSorted", "bytes", "string", "reverse", "semver", "isSemver", "validate", "format",
+        "strings.quote",
     }
 )  # fmt: skip
 

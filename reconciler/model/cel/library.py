@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from reconciler.model import regexp
-from reconciler.model.cel import durations, types
+from reconciler.model.cel import durations, formatting, types
 from reconciler.model.cel.errors import Failed
 from reconciler.model.cel.types import Type
 from reconciler.model.cel.values import NONE, Optional, UInt, equal, text, timestamp, type_of
@@ -377,6 +377,8 @@ STANDARD: Mapping[str, Function] = {
     "substring": declared(substring, ".string int -> string", ".string int int -> string"),
     "trim": declared(lambda value: value.strip(), ".string -> string"),
     "join": declared(join, ".list<string> -> string", ".list<string> string -> string"),
+    "format": declared(formatting.formatted, ".string list<dyn> -> string"),
+    "strings.quote": declared(formatting.quoted, "string -> string"),
     "reverse": declared(lambda value: value[::-1], ".string -> string"),
     "sets.contains": declared(contains_all, "list<A> list<A> -> bool"),
     "sets.intersects": declared(lambda a, b: any(contained(item, b) for item in a), "list<A> list<A> -> bool"),

@@ -190,6 +190,11 @@ class _Parser:
     def _macro(self, target: ast.Node, name: str, arguments: tuple[ast.Node, ...], at: int) -> ast.Node | None:
         if isinstance(target, ast.Ident) and target.name == "cel" and name == "bind" and len(arguments) == 3:
             return ast.Bind(at, self._variable(arguments[0]), arguments[1], arguments[2])
+        if name in ("optMap", "optFlatMap") and len(arguments) == 2:
+            found = ast.Bind(at, self._variable(arguments[0]), ast.Call(at, "value", target, ()), arguments[1])
+            then = found if name == "optFlatMap" else ast.Call(at, "optional.of", None, (found,))
+            otherwise = ast.Call(at, "optional.none", None, ())
+            return ast.Call(at, "_?_:_", None, (ast.Call(at, "hasValue", target, ()), then, otherwise))
         if name == "map" and len(arguments) == 3:
             return ast.Comprehension(at, "map", target, self._variable(arguments[0]), "", arguments[1], arguments[2])
         if len(arguments) == _ONE_VARIABLE.get(name):

@@ -54,6 +54,12 @@ def test_what_cannot_be_had_is_not_acceptable(accept: str) -> None:
     assert refused.value.code == 406
 
 
+def test_of_a_custom_resource_protobuf_has_the_metadata_only() -> None:
+    partial = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+    assert wire.negotiate(f"{partial},application/json", False, has_protobuf=False) == wire.Form(wire.PROTOBUF, "PartialObjectMetadata")
+    assert wire.negotiate("application/vnd.kubernetes.protobuf,application/json", False, has_protobuf=False) == wire.Form()
+
+
 def test_chunks_joined_are_the_list() -> None:
     parts = [b"x" * size for size in (1, 5, 100, 3, 3)]
     for most in (1, 10, 1000):
