@@ -1,9 +1,10 @@
 """Answers: bytes with a status, sent whole or, when they are long, in pieces and compressed off the event loop."""
 
 import asyncio
+import hashlib
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from aiohttp import web
 
@@ -67,6 +68,18 @@ class Answer:
     def text(cls, status: int, text: str) -> "Answer":
         return cls(status, text.encode(), "text/plain; charset=utf-8")
 
+    def kept(self, request: web.BaseRequest, cache_control: str = CACHE_CONTROL) -> "Answer":
+        """A document that clients keep: with the hash of its content, and without the content for who has it."""
+        tag = f'"{self.digest}"'
+        headers = {**self.headers, "ETag": tag, "Vary": "Accept", "Cache-Control": cache_control}
+        if request.headers.get("If-None-Match") == tag:
+            return Answer(304, b"", content_type="", headers=headers)
+        return replace(self, headers=headers)
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha512(self.content if isinstance(self.content, bytes) else self.content.whole()).hexdigest().upper()
+
     async def send(self, request: web.BaseRequest) -> web.StreamResponse:
         """Send it; what is returned has been prepared or is short enough for aiohttp to send."""
         typed = {"Content-Type": self.content_type} if self.content_type else {}
@@ -92,7 +105,7 @@ class Answer:
 
     async def _send_compressed(self, request: web.BaseRequest, response: web.StreamResponse, content: Content) -> None:
         response.headers["Content-Encoding"] = "gzip"
-        response.headers["Vary"] = "Accept-Encoding"
+        response.headers.add("Vary", "Accept-Encoding")
         response.enable_chunked_encoding()
         await response.prepare(request)
         packer = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, 16 + zlib.MAX_WBITS)

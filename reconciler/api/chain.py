@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from email.utils import formatdate
 from typing import Any
 from urllib.parse import unquote
 
@@ -34,6 +35,8 @@ KUBERNETES = "1.36.2"
 NOT_FOUND_PAGE = "404 page not found\n"
 OPEN_PATHS = ("/healthz", "/livez", "/readyz")
 OWN_PREFIX = "/reconciler/"
+OPENAPI_V3 = "/openapi/v3/"
+YEAR_SECONDS = 365 * 86_400
 Handler = Callable[[web.BaseRequest, requests.Route, User, options.Query], Awaitable[Answer | web.StreamResponse]]
 # What is ours beside Kubernetes' paths: (method, decoded parts behind /reconciler/, body) -> answer.
 OwnPaths = Callable[[str, list[str], Mapping[str, Any]], Awaitable[dict[str, Any]]]
@@ -223,8 +226,21 @@ class Chain:
         if request.method != "GET":
             raise requests.no_such_method()
         if isinstance(document, Answer):
-            return document
+            return self._kept(request, path, document, query.one("hash"))
         return Answer.of(200, Content(wire.plain(document)), _document_form(accept, path))
+
+    def _kept(self, request: web.BaseRequest, path: str, document: Answer, wanted: str) -> Answer:
+        """Documents are revalidated by their hash; one that is asked for by it never changes."""
+        if document.status != 200:
+            return document
+        if document.content_type == discovery.AGGREGATED:
+            return document.kept(request, "public")
+        if not wanted or not path.startswith(OPENAPI_V3):
+            return document.kept(request)
+        if wanted != document.digest:
+            return Answer(301, b"", content_type="", headers={"Location": f"{path}?hash={document.digest}"})
+        expires = formatdate(self.server.time.now() + YEAR_SECONDS, usegmt=True)
+        return replace(document, headers={"Expires": expires}).kept(request, "public, immutable")
 
     def _document(self, path: str, accept: str) -> dict[str, Any] | Answer | None:
         documents = self.documents

@@ -1,12 +1,11 @@
 """pods/log: which container, which part of its log; the node's backend has the bytes. exec and attach choose alike."""
 
-from collections.abc import Mapping
-
 from reconciler.api import options
 from reconciler.api.backend import LogOptions
 from reconciler.model import decode, errors, meta
 
 CONTAINER_FIELDS = ("initContainers", "containers", "ephemeralContainers")
+STREAMS = ("All", "Stdout", "Stderr")
 
 
 def container_of(pod: meta.Obj, wanted: str) -> str:
@@ -23,11 +22,11 @@ def container_of(pod: meta.Obj, wanted: str) -> str:
     raise errors.bad_request(f"a container name must be specified for pod {name}, choose one of: [{' '.join(everything)}]")
 
 
-def options_of(query: Mapping[str, str], now: float) -> LogOptions:
+def options_of(query: options.Query, now: float) -> LogOptions:
     """PodLogOptions of a query. Raises StatusError 400 or 422."""
     refused = []
-    tail, limit, since_seconds = (_integer(query, name) for name in ("tailLines", "limitBytes", "sinceSeconds"))
-    since_time = query.get("sinceTime", "")
+    tail, limit, since_seconds = (query.integer(name) for name in ("tailLines", "limitBytes", "sinceSeconds"))
+    since_time = query.one("sinceTime")
     if tail is not None and tail < 0:
         refused.append(errors.invalid("tailLines", tail, "must be greater than or equal to 0"))
     if limit is not None and limit < 1:
@@ -36,27 +35,21 @@ def options_of(query: Mapping[str, str], now: float) -> LogOptions:
         refused.append(errors.forbidden("", "at most one of `sinceTime` or `sinceSeconds` may be specified"))
     elif since_seconds is not None and since_seconds < 1:
         refused.append(errors.invalid("sinceSeconds", since_seconds, "must be greater than 0"))
+    stream = query.one("stream") or STREAMS[0]
+    if stream not in STREAMS:
+        refused.append(errors.not_supported("stream", stream, STREAMS))
     if refused:
         raise errors.invalid_object("PodLogOptions", "", "", refused)
     since = now - since_seconds if since_seconds is not None else _time(since_time)
     return LogOptions(
-        follow=_flag(query, "follow"),
-        previous=_flag(query, "previous"),
-        timestamps=_flag(query, "timestamps"),
+        follow=query.flag("follow"),
+        previous=query.flag("previous"),
+        timestamps=query.flag("timestamps"),
         tail_lines=tail,
         limit_bytes=limit,
         since=since,
-        stream=query.get("stream") or "All",
+        stream=stream,
     )
-
-
-def _integer(query: Mapping[str, str], name: str) -> int | None:
-    text = query.get(name, "")
-    return options.integer(text) if text else None
-
-
-def _flag(query: Mapping[str, str], name: str) -> bool:
-    return query.get(name, "") in ("1", "true", "True", "TRUE", "t", "T")
 
 
 def _time(text: str) -> float | None:

@@ -145,7 +145,7 @@ class Resources:
         if item is None:
             raise errors.not_found("pods", "", route.name)
         container = logs.container_of(item.obj, query.one("container"))
-        wanted = logs.options_of(query.single(), self.server.time.now())
+        wanted = logs.options_of(query, self.server.time.now())
         if not meta.spec(item.obj).get("nodeName"):
             return Answer(200, b"", content_type="text/plain")
         if self.node is None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from reconciler.api import logs
+from reconciler.api import logs, options
+from reconciler.api.backend import LogOptions
 from reconciler.model import errors
 
 NOW = 1_700_000_000.0
@@ -24,13 +25,18 @@ def test_an_unknown_container_is_refused() -> None:
         logs.container_of(TWO, "x")
 
 
+def asked(text: str) -> LogOptions:
+    return logs.options_of(options.Query.parse(text), NOW)
+
+
 def test_options_are_read_and_checked() -> None:
-    found = logs.options_of({"follow": "true", "tailLines": "5", "sinceSeconds": "60"}, NOW)
-    assert (found.follow, found.tail_lines, found.since) == (True, 5, NOW - 60)
-    assert logs.options_of({"sinceTime": "2023-11-14T22:13:20Z"}, NOW).since == NOW
-    for bad in ({"tailLines": "-1"}, {"limitBytes": "0"}, {"sinceSeconds": "1", "sinceTime": "2023-11-14T22:13:20Z"}):
+    found = asked("follow=true&tailLines=5&sinceSeconds=60&stream=Stderr&timestamps=0&previous")
+    assert (found.follow, found.tail_lines, found.since, found.stream) == (True, 5, NOW - 60, "Stderr")
+    assert (found.timestamps, found.previous) == (False, True)
+    assert asked("sinceTime=2023-11-14T22:13:20Z").since == NOW
+    for bad in ("tailLines=-1", "limitBytes=0", "sinceSeconds=1&sinceTime=2023-11-14T22:13:20Z", "stream=stdout"):
         with pytest.raises(errors.StatusError) as refused:
-            logs.options_of(bad, NOW)
+            asked(bad)
         assert refused.value.code == 422
     with pytest.raises(errors.StatusError, match="ParseInt"):
-        logs.options_of({"tailLines": "x"}, NOW)
+        asked("tailLines=x")

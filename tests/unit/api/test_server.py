@@ -4,7 +4,7 @@ import asyncio
 import io
 import pathlib
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import aiohttp
@@ -197,6 +197,31 @@ async def test_long_lists_are_compressed_and_complete(listening: server.HttpServ
             assert answer.headers["Content-Encoding"] == "gzip"
             items = orjson.loads(await answer.read())["items"]
         assert [item["data"]["x"][0] for item in items] == list("01234567")
+
+
+AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+
+
+async def test_documents_are_kept_until_they_change(listening: server.HttpServer) -> None:
+    context = kubeconfig.load(listening.kubeconfig).ssl_context()
+    async with aiohttp.ClientSession(listening.url) as session:
+
+        async def got(path: str, **headers: str) -> tuple[int, bytes, Mapping[str, str]]:
+            async with session.get(path, ssl=context, headers=headers, allow_redirects=False) as answer:
+                return answer.status, await answer.read(), answer.headers
+
+        for path, accept in (("/api", AGGREGATED), ("/apis", AGGREGATED), ("/openapi/v2", "*/*"), ("/openapi/v3/apis/apps/v1", "*/*")):
+            status, body, headers = await got(path, Accept=accept)
+            assert (status, bool(body), "Accept" in headers["Vary"]) == (200, True, True)
+            status, body, again = await got(path, **{"Accept": accept, "If-None-Match": headers["ETag"]})
+            assert (status, body, again["ETag"]) == (304, b"", headers["ETag"])
+            assert (await got(path, **{"Accept": accept, "If-None-Match": '"other"'}))[0] == 200
+
+        address = orjson.loads((await got("/openapi/v3"))[1])["paths"]["apis/apps/v1"]["serverRelativeURL"]
+        status, _, headers = await got(address)
+        assert (status, headers["Cache-Control"], "Expires" in headers) == (200, "public, immutable", True)
+        status, _, headers = await got(f"{address[:-4]}0000")
+        assert (status, headers["Location"]) == (301, address)
 
 
 async def test_a_certificate_near_its_end_is_renewed_for_new_connections(tmp_path: pathlib.Path) -> None:
