@@ -262,7 +262,7 @@ class Chain:
             case ["apis", group, version] if group in documents.router.groups:
                 return documents.discovery.resources(group, version) or (_refuse_version() if documents.is_built_in(group) else None)
             case ["openapi", "v2"]:
-                return self._openapi_v2(openapi_protobuf.MEDIA in accept)
+                return self._openapi_v2(any(name in accept for name in (openapi_protobuf.MEDIA, openapi_protobuf.ANSWERED_AS)))
             case ["openapi", "v3"]:
                 paths = {**documents.openapi.index["paths"], **external.openapi_paths(self.aggregation.served)}
                 return {"paths": dict(sorted(paths.items()))}

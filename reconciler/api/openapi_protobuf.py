@@ -11,7 +11,7 @@ import orjson
 
 from reconciler.model import protobuf
 
-MEDIA = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+MEDIA = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"  # the older name of the same
 ANSWERED_AS = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 # Fields of Schema: name to number.
 _TEXTS = {"$ref": 1, "format": 2, "title": 3, "description": 4}

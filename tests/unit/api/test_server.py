@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from reconciler import kinds
-from reconciler.api import apiserver, bodies, server
+from reconciler.api import apiserver, bodies, openapi_protobuf, server
 from reconciler.api.auth import certificates
 from reconciler.client import kubeconfig
 from reconciler.kit import clock
@@ -216,6 +216,9 @@ async def test_documents_are_kept_until_they_change(listening: server.HttpServer
             status, body, again = await got(path, **{"Accept": accept, "If-None-Match": headers["ETag"]})
             assert (status, body, again["ETag"]) == (304, b"", headers["ETag"])
             assert (await got(path, **{"Accept": accept, "If-None-Match": '"other"'}))[0] == 200
+
+        for accept in (openapi_protobuf.MEDIA, openapi_protobuf.ANSWERED_AS):
+            assert (await got("/openapi/v2", Accept=accept))[2]["Content-Type"] == openapi_protobuf.ANSWERED_AS
 
         address = orjson.loads((await got("/openapi/v3"))[1])["paths"]["apis/apps/v1"]["serverRelativeURL"]
         status, _, headers = await got(address)
