@@ -1,17 +1,15 @@
 """The recorded conversations of a real kube-apiserver, replayed against the server in this process.
 
-No controllers run, so sequences that wait for one are left out; the full replay is `make oracle`. What is asked here
-is that no group falls below the share that was reached.
+No controllers run, so sequences that wait for one are left out; the full replay is `make oracle`. Every answer is the
+recorded one, but for the differences that are meant: tests/oracle/meant.txt lists them with their reasons.
 """
 
 import asyncio
 import gzip
-import importlib.util
 import json
 import pathlib
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -19,24 +17,19 @@ import pytest
 from reconciler import kinds
 from reconciler.api import apiserver, server
 from reconciler.client import protocol
+from reconciler.controllers import rootca
 from reconciler.kit import clock
 from reconciler.model import plan
+from tests.oracle import __main__ as oracle
+from tests.oracle import replay
 from tests.unit.api.memory import MemoryJournal
 
 RECORDINGS = pathlib.Path(__file__).parents[1] / "oracle"
-REACHED = {"discovery": 0.94, "watch": 0.88, "verbs": 0.84, "patch": 0.84, "apply": 0.84}
+GROUPS = ("discovery", "defaulting", "watch", "verbs", "patch", "apply", "crd", "subresources", "admission")
 NEEDS_CONTROLLERS = ("dependents", "namespace-terminating")
 AT_ONCE = 8
+AUTHORITY = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n"
 ORIGIN = protocol.Origin(actor="test/oracle")
-
-
-def replayer() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("replay", RECORDINGS / "replay.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def sequences(group: str) -> list[dict[str, Any]]:
@@ -65,7 +58,8 @@ async def _furnish(api: apiserver.ApiServer) -> None:
     async def furnish(namespace: str) -> None:
         account = {"metadata": {"name": "default", "namespace": namespace}}
         await client.perform(plan.Create(kind="serviceaccounts", body=account, why="every namespace has one"), ORIGIN)
-        trust = {"metadata": {"name": "kube-root-ca.crt", "namespace": namespace}, "data": {"ca.crt": "-"}}
+        said = {"kubernetes.io/description": rootca.DESCRIPTION}
+        trust = {"metadata": {"name": rootca.NAME, "namespace": namespace, "annotations": said}, "data": {"ca.crt": AUTHORITY}}
         await client.perform(plan.Create(kind="configmaps", body=trust, why="every namespace has one"), ORIGIN)
 
     revision = api.cache.revision
@@ -77,22 +71,20 @@ async def _furnish(api: apiserver.ApiServer) -> None:
                 await furnish(event.obj["metadata"]["name"])
 
 
-@pytest.mark.parametrize("group", REACHED)
+@pytest.mark.parametrize("group", GROUPS)
 async def test_answers_are_those_of_kubernetes(listening: server.HttpServer, group: str) -> None:
-    replay = replayer()
-    wanted = sequences(group)
-
-    def one(sequence: dict[str, Any]) -> list[str]:
+    def differences(sequence: dict[str, Any]) -> list[str]:
         talking = replay.Server(listening.kubeconfig)
         try:
-            found: list[str] = replay.replay(talking, sequence)
-            return found
+            return list(replay.replay(talking, sequence))
         finally:
             talking.connection.close()
 
+    wanted, meant = sequences(group), oracle.meant()
     loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        differences = await asyncio.gather(*(loop.run_in_executor(pool, one, sequence) for sequence in wanted))
-    different = [f"{sequence['name']}: {found[0]}" for sequence, found in zip(wanted, differences, strict=True) if found]
-    share = 1 - len(different) / len(wanted)
-    assert share >= REACHED[group], f"{share:.2f} equal:\n" + "\n".join(different)
+        found = await asyncio.gather(*(loop.run_in_executor(pool, differences, sequence) for sequence in wanted))
+        unlisted = [one for one, different in zip(wanted, found, strict=True) if different and one["name"] not in meant]
+        # Once more on its own: times that are part of some answers suffer where much else runs.
+        alone = {one["name"]: await loop.run_in_executor(pool, differences, one) for one in unlisted}
+    assert not {name: different for name, different in alone.items() if different}
