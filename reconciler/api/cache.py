@@ -148,6 +148,7 @@ class Cache:
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._subscribers: list[Subscriber] = []
         self._resets: list[Callable[[], None]] = []
+        self._watch: types.Watch | None = None
 
     def subscribe(self, steps: Subscriber, reset: Callable[[], None]) -> Callable[[], None]:
         """Call `steps` after every batch, and `reset` when history was lost and everything was read anew.
@@ -184,7 +185,7 @@ class Cache:
     async def run(self) -> None:
         """Follow the journal for ever."""
         while True:
-            watch = self.journal.watch("", self.revision)
+            watch = self._watch = self.journal.watch("", self.revision)
             try:
                 async for batch in watch:
                     self._apply(batch)
@@ -193,6 +194,7 @@ class Cache:
                 for reset in tuple(self._resets):
                     reset()
             finally:
+                self._watch = None
                 watch.close()
 
     def shelf(self, kind_id: str) -> Shelf:
@@ -208,7 +210,10 @@ class Cache:
         return {kind_id: len(shelf.items) for kind_id, shelf in self._shelves.items()}
 
     async def fresh(self) -> None:
-        """Return once every write acknowledged so far is visible here."""
+        """Return once every write acknowledged so far is visible here: as a rule at once, without a turn of the event loop."""
+        if self.revision < self.journal.revision and self._watch is not None:
+            for batch in self._watch.arrived():
+                self._apply(batch)
         if self.revision < self.journal.revision:
             await self._reached(self.journal.revision)
 

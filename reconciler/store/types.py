@@ -176,6 +176,9 @@ class Watch(Protocol):
 
     def __aiter__(self) -> AsyncIterator[Batch]: ...
 
+    def arrived(self) -> Sequence[Batch]:
+        """The batches that wait for the reader, for one that cannot wait for its own turn."""
+
     def close(self) -> None: ...
 
 

@@ -41,6 +41,12 @@ class Watcher:
         self._pending -= len(batch.changes)
         return batch
 
+    def arrived(self) -> Sequence[Batch]:
+        batches = tuple(self._queue)
+        self._queue.clear()
+        self._pending = 0
+        return batches
+
     def close(self) -> None:
         self._hub.remove(self)
         self.end(StopAsyncIteration())
