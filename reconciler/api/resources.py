@@ -385,3 +385,5 @@ async def _read(request: web.BaseRequest) -> bytes:
         return await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise bodies.too_large() from None
+    except ConnectionError:  # the client hung up in the middle: nobody reads the answer, and nothing is wrong here
+        raise errors.bad_request("unexpected EOF") from None

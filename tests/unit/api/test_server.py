@@ -160,6 +160,18 @@ async def test_what_is_no_http_is_answered_and_not_logged(
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
+async def test_who_hangs_up_in_the_middle_of_a_body_is_not_logged(listening: server.HttpServer, caplog: pytest.LogCaptureFixture) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", listening.port, ssl=trusting(listening))
+    head = f"POST /api/v1/namespaces/default/configmaps HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 100\r\n\r\n"
+    writer.write(head.encode() + b'{"a":')
+    await writer.drain()
+    assert (await ask(listening, PODS, Authorization=f"Bearer {TOKEN}"))[0] == 200  # by now the first request waits for its body
+    writer.close()
+    assert (await ask(listening, PODS, Authorization=f"Bearer {TOKEN}"))[0] == 200
+    await listening.close()  # waits for the request that is left
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 async def test_stopping_ends_watches(listening: server.HttpServer) -> None:
     context = kubeconfig.load(listening.kubeconfig).ssl_context()
     url = f"{listening.url}/api/v1/pods?watch=1&resourceVersion=1"
