@@ -49,6 +49,7 @@ async def test_evictions_keep_the_budget(seed: int) -> None:
         while sum(map(pod.is_ready, await cluster.objects("pods"))) < 5:
             await chaos.go_on(1)
         first = {meta.uid(one) for one in await cluster.objects("pods")}
+        await cluster.settle()  # the observer sees what is now
         least[0], chaos.evicts = 3, True
         await chaos.go_on(15)
         chaos.evicts = False
@@ -125,6 +126,7 @@ async def test_a_daemon_set_has_one_pod_a_node_and_updates_one_by_one(seed: int)
         await cluster.create("daemonsets.apps", body)
         while sum(map(pod.is_ready, await cluster.objects("pods"))) < 3:
             await chaos.go_on(1)
+        await cluster.settle()  # the observer sees what is now
         least[0] = 2 if len(chaos.planes) == 1 else 0  # two leaders may choose different pods to delete
         await cluster.patch("daemonsets.apps", "web", {"spec": {"template": {"metadata": {"labels": {"version": "2"}}}}})
         await chaos.go_on(12)

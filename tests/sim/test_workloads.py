@@ -136,6 +136,7 @@ async def test_a_rolling_update_keeps_both_bounds(seed: int) -> None:
         await cluster.create("deployments.apps", workload("Deployment", replicas=5, selector={"matchLabels": LABELS}, strategy=rolling))
         while sum(map(pod.is_ready, await cluster.objects("pods"))) < 5:
             await chaos.go_on(1)
+        await cluster.settle()  # the observer sees what is now
         least[0] = 4 if len(chaos.planes) == 1 else 0  # two leaders may choose different pods to delete
         for version in ("2", "3"):
             await cluster.patch("deployments.apps", "web", {"spec": {"template": {"metadata": {"labels": {"version": version}}}}})
@@ -161,6 +162,7 @@ async def test_a_stateful_set_never_has_a_pod_twice_and_updates_one_by_one(seed:
         await cluster.create("statefulsets.apps", workload("StatefulSet", replicas=3, selector={"matchLabels": LABELS}, serviceName="web"))
         while sum(map(pod.is_ready, await cluster.objects("pods"))) < 3:
             await chaos.go_on(1)
+        await cluster.settle()  # the observer sees what is now
         least[0] = 2 if len(chaos.planes) == 1 else 0
         await cluster.patch("statefulsets.apps", "web", {"spec": {"template": {"metadata": {"labels": {"version": "2"}}}}})
         await chaos.go_on(12)
