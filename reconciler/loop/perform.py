@@ -17,7 +17,7 @@ from reconciler.model import errors, meta, plan
 
 log = logging.getLogger(__name__)
 
-CREATES_AT_ONCE = 32  # under way: each costs the server some time before its first wait
+CREATES_AT_ONCE = 48  # under way: each costs the server some time before its first wait
 UNKNOWN_RETRIES = 3  # how often a create is asked again when no answer came
 UNKNOWN_RETRY_SECONDS = 0.1
 

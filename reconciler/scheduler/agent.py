@@ -33,8 +33,8 @@ from reconciler.scheduler.table import Table
 
 log = logging.getLogger(__name__)
 
-STEP_SECONDS = 0.002
-STARTS_A_STEP = 16  # requests begun in one step: each costs the API some time before its first wait
+STEP_SECONDS = 0.003
+STARTS_A_STEP = 24  # requests begun in one step: each costs the API some time before its first wait
 MAX_IN_FLIGHT = 128
 OVERDUE_CHECK_SECONDS = 30.0
 
