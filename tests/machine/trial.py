@@ -134,15 +134,19 @@ def service_answers() -> bool:
 
 
 def containers() -> dict[int, str]:
-    """The first process of every container, and when it started: those that are number 1 in a namespace below this one."""
+    """The first process of every container, and when it started: those that are number 1 in a namespace below this one.
+
+    One that waits ahead for its container still runs the keeper's program, and is none yet.
+    """
     found = {}
     for entry in pathlib.Path("/proc").glob("[0-9]*"):
         try:
             numbers = (entry / "status").read_text().partition("NSpid:")[2].partition("\n")[0].split()
             started = (entry / "stat").read_text().rpartition(")")[2].split()
+            waits = b"node/keeper" in (entry / "cmdline").read_bytes()
         except OSError:
             continue
-        if len(numbers) > 1 and numbers[-1] == "1" and started[0] != "Z":
+        if len(numbers) > 1 and numbers[-1] == "1" and started[0] != "Z" and not waits:
             found[int(entry.name)] = started[19]
     return found
 
