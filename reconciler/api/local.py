@@ -24,7 +24,7 @@ from reconciler.store.types import Check, Provenance, key_of
 T = TypeVar("T")
 
 MASTERS = "system:masters"
-BATCHES_MOST = 10_000  # batches that may wait for a slow reader before its watch ends
+BATCHES_MOST = 100_000  # batches that may wait for a slow reader before its watch ends; writes that wait for nothing make one each
 
 
 class LocalClient:
